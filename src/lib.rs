@@ -1,0 +1,31 @@
+//! searchgate: a gateway in front of Elasticsearch- and OpenSearch-compatible clusters.
+//!
+//! Modules in the order in which a request meets them: [`listener`] accepts and decrypts,
+//! [`gateway`] is the pipeline, [`identify`] proves who calls, [`authorize`] decides what they may do,
+//! [`credential`] picks what the cluster is shown, [`forward`] sends over [`upstream`], and
+//! [`reauthenticate`] judges a refusal. [`api`] answers what searchgate serves itself and [`respond`]
+//! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`] and [`tokens`].
+
+pub mod api;
+pub mod authorize;
+pub mod body;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod credential;
+pub mod forward;
+pub mod gateway;
+pub mod identify;
+pub mod keys;
+pub mod listener;
+pub mod model;
+pub mod passwords;
+pub mod path;
+pub mod reauthenticate;
+pub mod respond;
+pub mod secret;
+pub mod store;
+pub mod telemetry;
+pub mod tokens;
+pub mod upstream;
+pub mod users;

@@ -1,0 +1,3 @@
+//! Accepts connections: TCP and Unix sockets, PROXY protocol, TLS, HTTP/1.1 and HTTP/2.
+
+pub mod peer;

@@ -1,0 +1,32 @@
+//! Who is at the other end of a connection: address, TLS facts, and whether its forwarding headers count.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+/// The far end of one connection, made once when it is accepted.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Address of the client; of the one that the PROXY header names, if there was one. `None` for a Unix socket.
+    pub address: Option<SocketAddr>,
+    /// Whether `X-Forwarded-*`, `Forwarded` and `X-Original-*` of this peer are believed.
+    pub trusted: bool,
+    /// What TLS proved; absent on plain text.
+    pub tls: Option<Arc<TlsFacts>>,
+}
+
+/// What a TLS handshake proved about a client.
+#[derive(Clone, Debug, Default)]
+pub struct TlsFacts {
+    /// Client certificate chain in DER, leaf first; empty without one.
+    pub client_chain: Vec<Vec<u8>>,
+}
+
+impl Peer {
+    /// The client's address, for throttling and audit.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip())
+    }
+}

@@ -1,0 +1,111 @@
+//! Ids, principals and role descriptors: what the stages talk about. No I/O.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub mod role;
+
+use crate::model::role::Privileges;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// From milliseconds since the epoch.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// This time moved forward by `by`, saturating.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// Public id of an API key; never secret.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct KeyId(pub Arc<str>);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A realm as the API shows it.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct RealmRef {
+    /// Configured name, for example `default_native`.
+    pub name: Arc<str>,
+    /// Type, for example `native`.
+    #[serde(rename = "type")]
+    pub kind: Arc<str>,
+}
+
+/// How a principal proved itself; the API's `authentication_type`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthenticationType {
+    /// No credentials, and anonymous access is on.
+    Anonymous,
+    /// An API key.
+    ApiKey,
+    /// A password or another realm credential.
+    Realm,
+    /// An access token.
+    Token,
+}
+
+/// The API key that a principal is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ApiKeyRef {
+    /// Its id.
+    pub id: KeyId,
+    /// Its name.
+    pub name: Option<Box<str>>,
+}
+
+/// A user as realms and records describe one: everything but the credential and the privileges.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Identity {
+    /// Principal name.
+    pub username: Box<str>,
+    /// Role names, as assigned.
+    pub roles: Vec<Box<str>>,
+    /// Full name, if any.
+    pub full_name: Option<Box<str>>,
+    /// E-mail address, if any.
+    pub email: Option<Box<str>>,
+    /// Free metadata.
+    pub metadata: Map<String, Value>,
+}
+
+/// A caller who proved who they are.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// Who it is.
+    pub identity: Identity,
+    /// The realm that authenticated it.
+    pub realm: RealmRef,
+    /// The realm of a run-as target; otherwise absent.
+    pub lookup_realm: Option<RealmRef>,
+    /// How it proved itself.
+    pub authentication: AuthenticationType,
+    /// The API key, when it is one.
+    pub api_key: Option<ApiKeyRef>,
+    /// What it may do, compiled.
+    pub privileges: Privileges,
+}

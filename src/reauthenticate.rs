@@ -1,0 +1,1 @@
+//! Pure: what to do with an answer of the cluster, from facts alone.
