@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
 /// A message body: nothing, bytes at hand, or a stream from a peer.
@@ -24,27 +24,39 @@ pub enum Body {
 /// Why a body could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
+    /// The peer went away or broke the framing.
+    #[error("body ended early")]
+    Interrupted(#[source] hyper::Error),
+    /// Nothing arrived for too long.
+    #[error("body stopped arriving")]
+    Stalled,
     /// It is longer than the limit.
     #[error("body is larger than {limit} bytes")]
     TooLarge {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The peer went away or broke the framing.
-    #[error("body ended early")]
-    Interrupted(#[source] hyper::Error),
 }
 
 impl Body {
+    /// Takes over what a connection receives; a message without a body becomes [`Body::Empty`].
+    #[must_use]
+    pub fn received(incoming: hyper::body::Incoming) -> Self {
+        if incoming.is_end_stream() { Self::Empty } else { Self::Incoming(incoming) }
+    }
+
     /// Reads the whole body.
     ///
     /// # Errors
     ///
     /// [`BodyError::TooLarge`] past `limit` bytes, [`BodyError::Interrupted`] when the peer fails.
     pub async fn read(mut self, limit: u64) -> Result<Bytes, BodyError> {
+        if let Self::Full(bytes) = self {
+            return if bytes.len() as u64 > limit { Err(BodyError::TooLarge { limit }) } else { Ok(bytes) };
+        }
         let mut whole = BytesMut::new();
         while let Some(frame) = self.frame().await {
-            let Ok(data) = frame.map_err(BodyError::Interrupted)?.into_data() else { continue };
+            let Ok(data) = frame?.into_data() else { continue };
             if (whole.len() as u64).saturating_add(data.len() as u64) > limit {
                 return Err(BodyError::TooLarge { limit });
             }
@@ -68,9 +80,9 @@ impl From<String> for Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Full(bytes) => {
@@ -78,7 +90,7 @@ impl http_body::Body for Body {
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Self::Incoming(incoming) => Pin::new(incoming).poll_frame(cx),
+            Self::Incoming(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Interrupted),
         }
     }
 

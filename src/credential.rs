@@ -1,5 +1,68 @@
 //! What the cluster is shown: header, provenance, generation.
 
+use std::{fmt, path::Path, path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use crate::{authorize::Permit, config};
+
+/// The credential of one listener's requests, held ready as a header.
+///
+/// Reading is one atomic load. Files are read again when the cluster refuses what they held, on SIGHUP and by the
+/// reload timer: mounted secrets change by rename.
+#[derive(Debug)]
+pub struct Credentials {
+    source: Source,
+    current: ArcSwap<Held>,
+    replacing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+enum Source {
+    File { scheme: Scheme, file: PathBuf },
+    None,
+    Passthrough,
+}
+
+#[derive(Clone, Debug)]
+enum Scheme {
+    ApiKey,
+    Basic { username: String },
+    Bearer,
+}
+
+/// A credential as of one reading.
+pub struct Held {
+    /// Counts replacements, so that a refusal can be matched with what was refused.
+    pub generation: u64,
+    header: Option<HeaderValue>,
+}
+
+/// Where the credential of an attempt came from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Provenance {
+    /// The client's own header.
+    Client,
+    /// The gateway's own identity.
+    Gateway,
+    /// The request went without.
+    None,
+}
+
+/// What one attempt is sent with.
+#[derive(Clone, Debug)]
+pub enum Chosen {
+    /// The client's own header stays.
+    Client,
+    /// The gateway's.
+    Gateway(Arc<Held>),
+    /// Nothing.
+    None,
+}
+
 /// Why there is no credential to show, or the cluster did not take it.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
@@ -16,4 +79,198 @@ pub enum CredentialError {
     /// `passthrough`, and the cluster answers requests without credentials. 503.
     #[error("the cluster answers requests without credentials, so nothing may be passed through to it")]
     UpstreamOpen,
+}
+
+impl Credentials {
+    /// Reads the credential for the first time. A file that cannot be read yet is not an error: requests are
+    /// answered 503 until it can.
+    #[must_use]
+    pub fn new(config: &config::Credential) -> Self {
+        let source = match config {
+            config::Credential::ApiKey { api_key_file } => {
+                Source::File { scheme: Scheme::ApiKey, file: api_key_file.clone() }
+            }
+            config::Credential::Basic { username, password_file } => {
+                Source::File { scheme: Scheme::Basic { username: username.clone() }, file: password_file.clone() }
+            }
+            config::Credential::Bearer { token_file } => {
+                Source::File { scheme: Scheme::Bearer, file: token_file.clone() }
+            }
+            config::Credential::Passthrough => Source::Passthrough,
+            config::Credential::None => Source::None,
+        };
+        let header = source.read();
+        Self {
+            source,
+            current: ArcSwap::from_pointee(Held { generation: 0, header }),
+            replacing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// What a request is sent with.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialError::Unavailable`] when the file could not be read.
+    pub fn choose(&self, permit: &Permit) -> Result<Chosen, CredentialError> {
+        match self.source {
+            Source::None => Ok(Chosen::None),
+            Source::Passthrough if permit.passes_through() => Ok(Chosen::Client),
+            Source::Passthrough => Ok(Chosen::None),
+            Source::File { .. } if permit.goes_bare() => Ok(Chosen::None),
+            Source::File { .. } => {
+                let held = self.current.load_full();
+                if held.header.is_some() { Ok(Chosen::Gateway(held)) } else { Err(CredentialError::Unavailable) }
+            }
+        }
+    }
+
+    /// Whether the callers' own credentials may go through.
+    #[must_use]
+    pub fn is_passthrough(&self) -> bool {
+        matches!(self.source, Source::Passthrough)
+    }
+
+    /// Whether a refusal may be mended, so that a copy of the head is worth keeping.
+    #[must_use]
+    pub fn can_be_replaced(&self) -> bool {
+        matches!(self.source, Source::File { .. })
+    }
+
+    /// The header as held, for the gateway's own calls to the cluster.
+    #[must_use]
+    pub fn held(&self) -> Arc<Held> {
+        self.current.load_full()
+    }
+
+    /// Replaces a refused credential; callers refused at the same generation share one reading.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialError::Rejected`] when the file still says what was refused.
+    pub async fn replace(&self, refused: &Held) -> Result<Arc<Held>, CredentialError> {
+        let _turn = self.replacing.lock().await;
+        let current = self.current.load_full();
+        if current.generation != refused.generation {
+            return Ok(current); // another request replaced it while this one waited
+        }
+        self.renew();
+        let current = self.current.load_full();
+        if current.generation == refused.generation { Err(CredentialError::Rejected) } else { Ok(current) }
+    }
+
+    /// Reads the file again; keeps what is held when the file says the same or cannot be read.
+    pub fn renew(&self) {
+        let current = self.current.load_full();
+        if let Some(header) = self.source.read()
+            && current.header.as_ref() != Some(&header)
+        {
+            self.current.store(Arc::new(Held { generation: current.generation + 1, header: Some(header) }));
+        }
+    }
+}
+
+impl Chosen {
+    /// Where it came from.
+    #[must_use]
+    pub fn provenance(&self) -> Provenance {
+        match self {
+            Self::Client => Provenance::Client,
+            Self::Gateway(_) => Provenance::Gateway,
+            Self::None => Provenance::None,
+        }
+    }
+}
+
+impl Held {
+    /// The header value; marked sensitive.
+    #[must_use]
+    pub fn header(&self) -> Option<&HeaderValue> {
+        self.header.as_ref()
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    fn read(&self) -> Option<HeaderValue> {
+        let Self::File { scheme, file } = self else { return None };
+        read(scheme, file).inspect_err(|error| {
+            tracing::error!(file = %file.display(), %error, "the credential for the cluster cannot be read");
+        }).ok()
+    }
+}
+
+fn read(scheme: &Scheme, file: &Path) -> std::io::Result<HeaderValue> {
+    let text = Zeroizing::new(std::fs::read_to_string(file)?);
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(std::io::Error::other("the file is empty"));
+    }
+    let header = Zeroizing::new(match scheme {
+        Scheme::ApiKey => format!("ApiKey {secret}"),
+        Scheme::Basic { username } => {
+            format!("Basic {}", STANDARD.encode(Zeroizing::new(format!("{username}:{secret}")).as_bytes()))
+        }
+        Scheme::Bearer => format!("Bearer {secret}"),
+    });
+    let mut value = HeaderValue::from_str(&header).map_err(|_| std::io::Error::other("the file holds no single line of text"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn basic(file: &Path) -> Credentials {
+        Credentials::new(&config::Credential::Basic { username: "gate".into(), password_file: file.into() })
+    }
+
+    #[test]
+    fn a_password_file_becomes_a_basic_header_that_does_not_print() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "s3cret\n").unwrap();
+        let credentials = basic(file.path());
+        let held = credentials.held();
+        assert_eq!(held.header().unwrap(), &format!("Basic {}", STANDARD.encode("gate:s3cret")));
+        let printed = format!("{credentials:?} {:?} {:?}", held, held.header());
+        assert!(!printed.contains("s3cret") && !printed.contains(&STANDARD.encode("gate:s3cret")), "{printed}");
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_replaces_the_refused_credential_once_for_all() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "old").unwrap();
+        let credentials = basic(file.path());
+        let refused = credentials.held();
+        std::fs::write(file.path(), "new").unwrap();
+        let first = credentials.replace(&refused).await.unwrap();
+        let second = credentials.replace(&refused).await.unwrap();
+        assert_eq!((first.generation, second.generation), (1, 1));
+        assert_ne!(first.header(), refused.header());
+    }
+
+    #[tokio::test]
+    async fn an_unchanged_file_means_the_credential_is_rejected() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "same").unwrap();
+        let credentials = basic(file.path());
+        let refused = credentials.held();
+        assert!(matches!(credentials.replace(&refused).await, Err(CredentialError::Rejected)));
+    }
+
+    #[test]
+    fn a_file_that_vanishes_does_not_lose_what_is_held() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "kept").unwrap();
+        let credentials = basic(file.path());
+        drop(file);
+        credentials.renew();
+        assert!(credentials.held().header().is_some());
+    }
 }

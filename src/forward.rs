@@ -1,5 +1,22 @@
 //! Sends a permitted request to the cluster and hands its answer back.
 
+use std::rc::Rc;
+
+use http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts, uri};
+use tokio::time::Instant;
+
+use crate::{
+    authorize::Permit,
+    config::IdentityKind,
+    upstream::{
+        Product,
+        client::{Answered, Pool, SendError},
+        upload::{Failure, Progress, Upload},
+    },
+};
+
+pub mod headers;
+
 /// Why the cluster gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
@@ -24,4 +41,102 @@ pub enum ForwardError {
     /// No host took a connection. 502.
     #[error("the cluster cannot be reached")]
     Unreachable,
+}
+
+/// Makes the head that the cluster sees out of a cleaned one of the client.
+///
+/// The path goes on as it came. Framing follows the body: `Content-Length` where it is known, else chunked.
+#[must_use]
+pub fn head(parts: Parts) -> Request<()> {
+    let Parts { method, uri, headers, .. } = parts;
+    let mut request = Request::new(());
+    *request.method_mut() = method;
+    *request.uri_mut() = origin_form(uri);
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Tells the cluster who calls, where it is configured to listen to that.
+pub fn identify_caller(headers: &mut HeaderMap, permit: &Permit, kind: &IdentityKind, product: Product) {
+    let Some(principal) = permit.principal() else { return };
+    let name = HeaderValue::from_str(&principal.identity.username);
+    match kind {
+        IdentityKind::RunAs => {
+            let header =
+                if product == Product::Opensearch { "opendistro_security_impersonate_as" } else { "es-security-runas-user" };
+            if let Ok(name) = name {
+                headers.insert(header, name);
+            }
+        }
+        IdentityKind::ProxyHeaders => {
+            if let (Ok(name), Ok(roles)) = (name, HeaderValue::from_str(&principal.identity.roles.join(","))) {
+                headers.insert("x-proxy-user", name);
+                headers.insert("x-proxy-roles", roles);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Sends one request. The permit is the proof that somebody judged it.
+///
+/// `upstream.request_timeout` runs from the moment the cluster has the whole request: an upload that moves is
+/// alive, and one that does not is ended by its own patience.
+///
+/// # Errors
+///
+/// [`ForwardError`].
+pub async fn send(
+    pool: &Rc<Pool>,
+    _permit: &Permit,
+    request: Request<Upload>,
+    progress: Option<&Progress>,
+) -> Result<Answered, ForwardError> {
+    let patience = pool.upstream().request_timeout;
+    let mut answer = std::pin::pin!(pool.send(request));
+    let mut timer = std::pin::pin!(tokio::time::sleep(patience));
+    loop {
+        tokio::select! {
+            biased;
+            answered = &mut answer => {
+                return answered.map_err(|error| refusal(&error, progress));
+            }
+            () = &mut timer => match progress.map(Progress::finished) {
+                Some(None) => timer.as_mut().reset(Instant::now() + patience),
+                Some(Some(sent)) if sent.elapsed() < patience => timer.as_mut().reset(sent + patience),
+                Some(Some(_)) | None => return Err(ForwardError::TimedOut),
+            }
+        }
+    }
+}
+
+fn refusal(error: &SendError, progress: Option<&Progress>) -> ForwardError {
+    match progress.and_then(Progress::failure) {
+        Some(Failure::ClientGone) => return ForwardError::ClientGone,
+        Some(Failure::Stalled) => return ForwardError::BodyStalled,
+        Some(Failure::TooLarge) => return ForwardError::BodyTooLarge { limit: 0 },
+        None => {}
+    }
+    match error {
+        SendError::Interrupted(error) => {
+            tracing::debug!(%error, "the cluster broke off");
+            ForwardError::Interrupted
+        }
+        SendError::Unreachable => ForwardError::Unreachable,
+    }
+}
+
+/// HTTP/2 names scheme and authority in the target; the cluster is sent path and query alone.
+fn origin_form(uri: Uri) -> Uri {
+    if uri.authority().is_none() {
+        return uri;
+    }
+    let mut parts = uri::Parts::default();
+    parts.path_and_query = uri.into_parts().path_and_query;
+    Uri::from_parts(parts).unwrap_or_else(|_| Uri::from_static("/"))
+}
+
+/// The header that shows the cluster a credential; replaces whatever was there.
+pub fn attach(headers: &mut HeaderMap, credential: &HeaderValue) {
+    headers.insert(header::AUTHORIZATION, credential.clone());
 }

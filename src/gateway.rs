@@ -1,1 +1,324 @@
-//! gateway
+//! The composition root, and the pipeline: the life of a request is [`Door::proxy`], read top to bottom.
+
+use std::{cell::Cell, rc::Rc, sync::Arc};
+
+use arc_swap::ArcSwap;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::{
+    api::Api,
+    authorize::{Authorizer, Permit},
+    body::Body,
+    clock::Clock,
+    compatibility::{self, Mode, Rewrite},
+    config::{Compatibility, IdentityKind, Limits, Shape},
+    credential::{Chosen, CredentialError, Credentials, Held},
+    forward::{self, headers},
+    identify::{Evidence, Realms},
+    listener::{Handle, peer::Peer, watch::Activity},
+    model::{Principal, Timestamp},
+    path::{self, Route},
+    reauthenticate::{self, Facts, Next},
+    respond::{self, Rejection},
+    telemetry::{access::AccessLog, audit::Audit, metrics::{CoreMetrics, Metrics}},
+    upstream::{Upstream, client::{Answered, Pool}, upload::Upload},
+};
+
+pub mod answer;
+pub mod drain;
+pub mod reload;
+pub mod serve;
+pub mod sidecar;
+
+use answer::{Answer, Record, Source};
+
+/// What all data threads share. Everything in it is read-mostly.
+#[derive(Debug)]
+pub struct Shared {
+    /// Tells the time.
+    pub clock: Clock,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Tells auditors.
+    pub audit: Audit,
+    /// Proves who calls.
+    pub realms: Realms,
+    /// Decides what they may do.
+    pub authorizer: Authorizer,
+    /// Answers `/_security` and `/_gateway`.
+    pub api: Api,
+    /// The cluster.
+    pub upstream: Arc<Upstream>,
+    /// What clients are told about it.
+    pub compatibility: Compatibility,
+    /// Limits on what peers may send; replaced on reload.
+    pub limits: Arc<ArcSwap<Limits>>,
+}
+
+/// What one listener does with its callers.
+#[derive(Debug)]
+pub struct Site {
+    /// Whether callers are judged.
+    pub shape: Shape,
+    /// What the cluster is shown.
+    pub credentials: Arc<Credentials>,
+    /// How it is told who calls.
+    pub identity: IdentityKind,
+    /// Names that a sidecar takes in `Host`.
+    pub hosts: Vec<String>,
+}
+
+/// One data thread: what it shares with nobody.
+#[derive(Debug)]
+pub struct Core {
+    shared: Arc<Shared>,
+    pool: Rc<Pool>,
+    counters: Arc<CoreMetrics>,
+    access: AccessLog,
+    /// Wall time as of an instant, so that a request reads one clock.
+    anchor: Cell<(Instant, Timestamp)>,
+}
+
+/// One listener on one data thread.
+#[derive(Debug)]
+pub struct Door {
+    core: Rc<Core>,
+    site: Arc<Site>,
+}
+
+impl Core {
+    /// A thread's share.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, pool: Rc<Pool>, counters: Arc<CoreMetrics>, access: AccessLog) -> Rc<Self> {
+        let anchor = Cell::new((Instant::now(), shared.clock.now()));
+        Rc::new(Self { shared, pool, counters, access, anchor })
+    }
+
+    /// What is done now and then: clocks compared, lines written, old connections closed.
+    pub fn tick(&self) {
+        self.anchor.set((Instant::now(), self.shared.clock.now()));
+        self.access.tick();
+        self.pool.tick();
+    }
+
+    /// The pool of this thread.
+    #[must_use]
+    pub fn pool(&self) -> &Rc<Pool> {
+        &self.pool
+    }
+
+    fn wall(&self, now: Instant) -> Timestamp {
+        let (instant, timestamp) = self.anchor.get();
+        timestamp.plus(now.saturating_duration_since(instant))
+    }
+}
+
+impl Door {
+    /// The door of `site` on this thread.
+    #[must_use]
+    pub fn new(core: Rc<Core>, site: Arc<Site>) -> Rc<Self> {
+        Rc::new(Self { core, site })
+    }
+
+    /// Takes a request from its head to the head of its answer.
+    async fn proxy(
+        &self,
+        mut parts: Parts,
+        body: Body,
+        peer: &Peer,
+        record: &mut Record,
+    ) -> Result<Response<Answer>, Rejection> {
+        let shared = &*self.core.shared;
+        let limits = shared.limits.load();
+        let limit = limits.body_bytes;
+        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+            return Err(Rejection::MethodNotAllowed);
+        }
+        let route = path::route(&parts.method, &parts.uri, parts.version)?;
+        if http_body::Body::size_hint(&body).lower() > limit {
+            return Err(forward::ForwardError::BodyTooLarge { limit }.into());
+        }
+        if self.site.shape == Shape::Sidecar {
+            sidecar::check(&parts, &self.site.hosts)?;
+        }
+
+        let permit = if parts.method == Method::OPTIONS {
+            if route != Route::Cluster {
+                return Ok(self.own(shared.api.options(&parts), record));
+            }
+            Permit::options()
+        } else if route == Route::Cluster && self.site.shape == Shape::Sidecar {
+            Permit::sidecar()
+        } else {
+            match self.identify(&parts, peer, record).await {
+                Ok(principal) if route == Route::Cluster => {
+                    shared.authorizer.check(&principal, &parts.method, parts.uri.path())?
+                }
+                Ok(principal) => {
+                    let request = Request::from_parts(parts, body);
+                    let response = shared.api.answer(request, principal, peer).await;
+                    return Ok(self.own(response, record));
+                }
+                Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() && refusal.is_unclaimed() => {
+                    Permit::passthrough()
+                }
+                Err(refusal) => return Err(refusal.into()),
+            }
+        };
+        if self.site.credentials.is_passthrough() && !shared.upstream.refuses_strangers() {
+            return Err(CredentialError::UpstreamOpen.into());
+        }
+
+        let product = shared.upstream.product();
+        let mode = Mode::of(shared.compatibility, product);
+        headers::clean_request(&mut parts.headers, peer, permit.passes_through());
+        let rewrite = compatibility::request(mode, &mut parts, peer);
+        forward::identify_caller(&mut parts.headers, &permit, &self.site.identity, product);
+        let credential = self.site.credentials.choose(&permit)?;
+        let head = forward::head(parts);
+        // Kept only where a refusal may be mended and nothing of the body is gone.
+        let again = match &credential {
+            Chosen::Gateway(held) if self.site.credentials.can_be_replaced() => {
+                Some((Arc::clone(held), matches!(body, Body::Empty).then(|| head.clone())))
+            }
+            _ => None,
+        };
+        let (upload, progress) = Upload::new(body, limit, limits.idle_timeout);
+        drop(limits);
+        record.progress.clone_from(&progress);
+
+        let answered = self.attempt(&permit, &credential, head.map(|()| upload), record).await?;
+        let facts = Facts { status: answered.0.status(), provenance: credential.provenance(), second: false };
+        let answered = match (reauthenticate::decide(facts), again) {
+            (Next::Recover, Some((refused, head))) => self.recover(&permit, &refused, head, answered, record).await?,
+            (Next::Explain(reason), _) => return Err(reason.into()),
+            (Next::Deliver | Next::Recover, _) => answered,
+        };
+        self.deliver(answered, mode, &rewrite, record).await
+    }
+
+    /// Proves who calls: mostly from memory.
+    async fn identify(
+        &self,
+        parts: &Parts,
+        peer: &Peer,
+        record: &mut Record,
+    ) -> Result<Arc<Principal>, crate::identify::IdentifyError> {
+        let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let evidence = Evidence { headers: &parts.headers, target, peer };
+        let known = self.core.shared.realms.recall(&evidence, self.core.wall(record.started));
+        self.core.counters.identity_cache(known.is_some());
+        let principal = match known {
+            Some(principal) => principal,
+            None => self.core.shared.realms.identify(&evidence).await?,
+        };
+        record.principal = Some(Arc::clone(&principal));
+        Ok(principal)
+    }
+
+    async fn attempt(
+        &self,
+        permit: &Permit,
+        credential: &Chosen,
+        mut request: Request<Upload>,
+        record: &mut Record,
+    ) -> Result<Answered, Rejection> {
+        if let Chosen::Gateway(held) = credential
+            && let Some(header) = held.header()
+        {
+            forward::attach(request.headers_mut(), header);
+        }
+        record.attempts += 1;
+        let progress = record.progress.clone();
+        Ok(forward::send(&self.core.pool, permit, request, progress.as_deref()).await?)
+    }
+
+    /// Replaces the gateway's refused credential and sends the request again, once. There is no third attempt.
+    async fn recover(
+        &self,
+        permit: &Permit,
+        refused: &Held,
+        head: Option<Request<()>>,
+        answered: Answered,
+        record: &mut Record,
+    ) -> Result<Answered, Rejection> {
+        drop(answered); // closes that connection: its answer is of no use, its body may be of any length
+        let rejected = |error| {
+            self.core.shared.metrics.upstream_credential_rejected();
+            error
+        };
+        let fresh = self.site.credentials.replace(refused).await.map_err(rejected)?;
+        let head = head.ok_or(CredentialError::Resend)?;
+        let credential = Chosen::Gateway(fresh);
+        let answered = self.attempt(permit, &credential, head.map(|()| Upload::empty()), record).await?;
+        let facts = Facts { status: answered.0.status(), provenance: credential.provenance(), second: true };
+        match reauthenticate::decide(facts) {
+            Next::Explain(reason) => Err(rejected(reason).into()),
+            Next::Deliver | Next::Recover => Ok(answered),
+        }
+    }
+
+    /// Hands the cluster's answer on as it comes.
+    async fn deliver(
+        &self,
+        (response, lease): Answered,
+        mode: Mode,
+        rewrite: &Rewrite,
+        record: &mut Record,
+    ) -> Result<Response<Answer>, Rejection> {
+        let (mut parts, incoming) = response.into_parts();
+        headers::clean_response(&mut parts.headers);
+        rewrite.head(mode, &mut parts);
+        if matches!(parts.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            parts.headers.insert(headers::X_AUTH_SOURCE, HeaderValue::from_static("upstream"));
+        }
+        record.source = Source::Upstream;
+        record.answered(&lease);
+        let body = Body::received(incoming);
+        if rewrite.wants_body(&parts) {
+            let body = rewrite.body(&mut parts, body).await.map_err(|_| forward::ForwardError::Interrupted)?;
+            lease.give_back(Instant::now());
+            return Ok(Response::from_parts(parts, Answer::new(body, None)));
+        }
+        Ok(Response::from_parts(parts, Answer::new(body, Some(lease))))
+    }
+
+    /// An answer that the gateway itself gives.
+    fn own(&self, response: Response<Body>, record: &mut Record) -> Response<Answer> {
+        record.source = Source::Gateway;
+        record.reason = respond::reason(response.headers());
+        response.map(|body| Answer::new(body, None))
+    }
+}
+
+impl Handle for Door {
+    type Body = Answer;
+
+    async fn handle(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        peer: Rc<Peer>,
+        activity: Rc<Activity>,
+    ) -> Response<Answer> {
+        let (parts, incoming) = request.into_parts();
+        let mut record = Record::new(Rc::clone(&self.core), activity, &parts, &peer);
+        let outcome = self.proxy(parts, Body::received(incoming), &peer, &mut record).await;
+        let mut response = match outcome {
+            Ok(response) => response,
+            Err(rejection) => {
+                let response = respond::es::response(&rejection, &record.facts());
+                self.own(response, &mut record)
+            }
+        };
+        record.status = response.status();
+        response.body_mut().settle(record);
+        response
+    }
+}
+
+/// Ends a connection whose framing is in doubt once the answer has left.
+pub fn close(response: &mut Response<Answer>) {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+}

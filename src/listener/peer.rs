@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use http::HeaderValue;
+
 /// The far end of one connection, made once when it is accepted.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -14,6 +16,10 @@ pub struct Peer {
     pub trusted: bool,
     /// What TLS proved; absent on plain text.
     pub tls: Option<Arc<TlsFacts>>,
+    /// Address that the client connected to.
+    pub local: Option<SocketAddr>,
+    /// `address` as `X-Forwarded-For` shows it, prepared once.
+    pub forwarded_for: Option<HeaderValue>,
 }
 
 /// What a TLS handshake proved about a client.
@@ -24,6 +30,24 @@ pub struct TlsFacts {
 }
 
 impl Peer {
+    /// A client at `address`, on plain text.
+    #[must_use]
+    pub fn at(address: SocketAddr, trusted: bool) -> Self {
+        Self {
+            address: Some(address),
+            trusted,
+            tls: None,
+            local: None,
+            forwarded_for: HeaderValue::from_str(&address.ip().to_string()).ok(),
+        }
+    }
+
+    /// A client without an address: a Unix socket or a pipe.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self { address: None, trusted: false, tls: None, local: None, forwarded_for: None }
+    }
+
     /// The client's address, for throttling and audit.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
