@@ -78,7 +78,8 @@ impl Rewrite {
         }
         if let Some(version) = self.vendor
             && let Some(found) = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
-            && let Some(subtype) = found.split(';').next().and_then(|essence| essence.trim().strip_prefix("application/"))
+            && let Some(subtype) =
+                found.split(';').next().and_then(|essence| essence.trim().strip_prefix("application/"))
             && let Ok(vendor) = HeaderValue::try_from(format!("{VENDOR}{subtype};compatible-with={version}"))
         {
             parts.headers.insert(header::CONTENT_TYPE, vendor);
@@ -237,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_list_of_media_types_is_translated_item_by_item() {
-        let mut parts = asked("/_cat", &[("accept", "text/plain, application/vnd.elasticsearch+json;compatible-with=8;q=0.5")]);
+        let mut parts =
+            asked("/_cat", &[("accept", "text/plain, application/vnd.elasticsearch+json;compatible-with=8;q=0.5")]);
         let rewrite = request(Mode::Opensearch, &mut parts, &Peer::unknown());
         assert_eq!(parts.headers[header::ACCEPT], "text/plain,application/json;q=0.5");
         let mut text = answered(200, "text/plain; charset=UTF-8");
@@ -283,14 +285,17 @@ mod tests {
     #[test]
     fn others_see_what_the_cluster_says() {
         let mut parts = asked("/", &[]);
-        assert!(!request(Mode::Opensearch, &mut parts, &Peer::unknown()).wants_body(&answered(200, "application/json")));
+        assert!(
+            !request(Mode::Opensearch, &mut parts, &Peer::unknown()).wants_body(&answered(200, "application/json"))
+        );
     }
 
     #[tokio::test]
     async fn sniffing_clients_stay_at_the_gate() {
         let peer = Peer { local: Some("10.0.0.1:9200".parse().unwrap()), ..Peer::unknown() };
         let told = r#"{"nodes":{"a":{"name":"n1","http":{"bound_address":["127.0.0.1:9250"],"publish_address":"127.0.0.1:9250"}}}}"#;
-        for (host, address) in [("10.0.0.1:9200", "10.0.0.1:9200"), ("gate.example:9200", "gate.example/10.0.0.1:9200")] {
+        for (host, address) in [("10.0.0.1:9200", "10.0.0.1:9200"), ("gate.example:9200", "gate.example/10.0.0.1:9200")]
+        {
             let mut parts = asked("/_nodes/_all/http", &[]);
             parts.headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
             let rewrite = request(Mode::Elasticsearch, &mut parts, &peer);

@@ -199,9 +199,11 @@ impl fmt::Debug for Held {
 impl Source {
     fn read(&self) -> Option<HeaderValue> {
         let Self::File { scheme, file } = self else { return None };
-        read(scheme, file).inspect_err(|error| {
-            tracing::error!(file = %file.display(), %error, "the credential for the cluster cannot be read");
-        }).ok()
+        read(scheme, file)
+            .inspect_err(|error| {
+                tracing::error!(file = %file.display(), %error, "the credential for the cluster cannot be read");
+            })
+            .ok()
     }
 }
 
@@ -218,7 +220,8 @@ fn read(scheme: &Scheme, file: &Path) -> std::io::Result<HeaderValue> {
         }
         Scheme::Bearer => format!("Bearer {secret}"),
     });
-    let mut value = HeaderValue::from_str(&header).map_err(|_| std::io::Error::other("the file holds no single line of text"))?;
+    let mut value =
+        HeaderValue::from_str(&header).map_err(|_| std::io::Error::other("the file holds no single line of text"))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -62,8 +62,11 @@ pub fn identify_caller(headers: &mut HeaderMap, permit: &Permit, kind: &Identity
     let name = HeaderValue::from_str(&principal.identity.username);
     match kind {
         IdentityKind::RunAs => {
-            let header =
-                if product == Product::Opensearch { "opendistro_security_impersonate_as" } else { "es-security-runas-user" };
+            let header = if product == Product::Opensearch {
+                "opendistro_security_impersonate_as"
+            } else {
+                "es-security-runas-user"
+            };
             if let Ok(name) = name {
                 headers.insert(header, name);
             }

@@ -22,8 +22,16 @@ use crate::{
     path::{self, Route},
     reauthenticate::{self, Facts, Next},
     respond::{self, Rejection},
-    telemetry::{access::AccessLog, audit::Audit, metrics::{CoreMetrics, Metrics}},
-    upstream::{Upstream, client::{Answered, Pool}, upload::Upload},
+    telemetry::{
+        access::AccessLog,
+        audit::Audit,
+        metrics::{CoreMetrics, Metrics},
+    },
+    upstream::{
+        Upstream,
+        client::{Answered, Pool},
+        upload::Upload,
+    },
 };
 
 pub mod answer;
@@ -161,7 +169,9 @@ impl Door {
                     let response = shared.api.answer(request, principal, peer).await;
                     return Ok(self.own(response, record));
                 }
-                Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() && refusal.is_unclaimed() => {
+                Err(refusal)
+                    if route == Route::Cluster && self.site.credentials.is_passthrough() && refusal.is_unclaimed() =>
+                {
                     Permit::passthrough()
                 }
                 Err(refusal) => return Err(refusal.into()),
@@ -288,7 +298,7 @@ impl Door {
     /// An answer that the gateway itself gives.
     fn own(&self, response: Response<Body>, record: &mut Record) -> Response<Answer> {
         record.source = Source::Gateway;
-        record.reason = respond::reason(response.headers());
+        record.reason = respond::reason(response.extensions());
         response.map(|body| Answer::new(body, None))
     }
 }

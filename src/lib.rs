@@ -6,11 +6,13 @@
 //! [`reauthenticate`] judges a refusal. [`api`] answers what searchgate serves itself and [`respond`]
 //! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`] and [`tokens`].
 
+pub mod admin;
 pub mod api;
 pub mod authorize;
 pub mod body;
 pub mod cli;
 pub mod clock;
+pub mod compatibility;
 pub mod config;
 pub mod credential;
 pub mod forward;

@@ -38,7 +38,7 @@ pub fn decide(facts: Facts) -> Next {
     match facts.provenance {
         Provenance::Client | Provenance::None => Next::Deliver, // D4, D6
         Provenance::Gateway if facts.second => Next::Explain(CredentialError::Rejected), // D5, D7
-        Provenance::Gateway => Next::Recover, // contract section 4: read the file again first
+        Provenance::Gateway => Next::Recover,                   // contract section 4: read the file again first
     }
 }
 

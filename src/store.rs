@@ -9,6 +9,9 @@ use crate::{
     passwords::PasswordHash,
 };
 
+pub mod memory;
+pub mod sqlite;
+
 /// A stored user. `realm` tells native users from the reserved `elastic`.
 #[derive(Clone, Debug)]
 pub struct UserRecord {
@@ -181,4 +184,13 @@ pub trait Store: Send + Sync {
 
     /// Whether it answers; for `/readyz`.
     fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// The store that is configured. The set is closed, so a `match` stands in for a boxed trait object.
+#[derive(Clone, Debug)]
+pub enum AnyStore {
+    /// In memory: tests, `demo`, and the reference model of the others.
+    Memory(Arc<memory::Memory>),
+    /// A SQLite file.
+    Sqlite(Arc<sqlite::Sqlite>),
 }

@@ -6,6 +6,10 @@ use http::{Method, StatusCode};
 
 use crate::model::Principal;
 
+pub mod access;
+pub mod audit;
+pub mod metrics;
+
 /// One finished request, as the access event and the metrics record it.
 #[derive(Debug)]
 pub struct AccessEvent<'a> {

@@ -167,8 +167,7 @@ impl Host {
         } else {
             format!("{}:{}", url.host, url.port)
         };
-        let server_name =
-            if url.tls { Some(ServerName::try_from(url.host.clone()).map_err(|_| bad())?) } else { None };
+        let server_name = if url.tls { Some(ServerName::try_from(url.host.clone()).map_err(|_| bad())?) } else { None };
         Ok(Self {
             url: url.clone(),
             authority: HeaderValue::from_str(&name).map_err(|_| bad())?,
@@ -191,7 +190,8 @@ impl Host {
 #[must_use]
 pub fn choose(hosts: &[Host], outstanding: impl Fn(usize) -> usize, tried: u64, turn: usize) -> Option<usize> {
     let count = hosts.len();
-    let order = (0..count).map(|step| (step + turn) % count).filter(|&index| index < MAX_HOSTS && tried & (1 << index) == 0);
+    let order =
+        (0..count).map(|step| (step + turn) % count).filter(|&index| index < MAX_HOSTS && tried & (1 << index) == 0);
     order
         .clone()
         .filter(|&index| hosts.get(index).is_some_and(Host::is_healthy))

@@ -10,7 +10,10 @@ pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
     remove_named_by_connection(headers);
     let mut doomed = Doomed::default();
     for name in headers.keys() {
-        if is_hop_by_hop(name) || (is_identity(name) && !(passthrough && passes_through(name))) || (!peer.trusted && is_forwarding(name)) {
+        if is_hop_by_hop(name)
+            || (is_identity(name) && !(passthrough && passes_through(name)))
+            || (!peer.trusted && is_forwarding(name))
+        {
             doomed.push(name);
         }
     }
@@ -77,7 +80,14 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
-        "connection" | "keep-alive" | "proxy-connection" | "proxy-authorization" | "te" | "transfer-encoding" | "upgrade" | "expect"
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "expect"
             | "http2-settings"
     )
 }
@@ -143,7 +153,9 @@ mod tests {
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         pairs
             .iter()
-            .map(|(name, value)| (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap()))
+            .map(|(name, value)| {
+                (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+            })
             .collect()
     }
 
@@ -186,7 +198,12 @@ mod tests {
 
     #[test]
     fn forwarding_headers_of_strangers_are_dropped() {
-        let told = [("X-Forwarded-For", "1.2.3.4"), ("Forwarded", "for=1.2.3.4"), ("X-Original-URI", "/"), ("X-Forwarded-Host", "h")];
+        let told = [
+            ("X-Forwarded-For", "1.2.3.4"),
+            ("Forwarded", "for=1.2.3.4"),
+            ("X-Original-URI", "/"),
+            ("X-Forwarded-Host", "h"),
+        ];
         let mut stranger = headers(&told);
         clean_request(&mut stranger, &Peer::at("9.9.9.9:1".parse().unwrap(), false), false);
         assert_eq!(names(&stranger), ["x-forwarded-for"]);
@@ -225,8 +242,12 @@ mod tests {
 
     #[test]
     fn the_cluster_cannot_speak_for_the_gateway() {
-        let mut answered =
-            headers(&[("X-Auth-Source", "gateway"), ("X-Auth-Reason", "x"), ("Transfer-Encoding", "chunked"), ("ETag", "1")]);
+        let mut answered = headers(&[
+            ("X-Auth-Source", "gateway"),
+            ("X-Auth-Reason", "x"),
+            ("Transfer-Encoding", "chunked"),
+            ("ETag", "1"),
+        ]);
         clean_response(&mut answered);
         assert_eq!(names(&answered), ["etag"]);
     }

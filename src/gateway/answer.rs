@@ -15,13 +15,13 @@ use tokio::time::Instant;
 
 use crate::{
     body::{Body, BodyError},
-    upstream::upload::Progress,
     gateway::Core,
     listener::{peer::Peer, watch::Activity},
     model::Principal,
     respond::RequestFacts,
     telemetry::AccessEvent,
     upstream::client::Lease,
+    upstream::upload::Progress,
 };
 
 /// The body of an answer. Its end, or its being dropped, ends the request: the connection to the cluster goes back
@@ -174,7 +174,6 @@ impl Record {
 
     fn finish(&self, now: Instant, sent: u64, aborted: bool) {
         self.activity.end(now);
-        let text = |value: &Option<HeaderValue>| value.as_ref().and_then(|value| value.to_str().ok());
         let hosts = self.core.shared.upstream.hosts();
         let event = AccessEvent {
             method: &self.method,
@@ -188,13 +187,17 @@ impl Record {
             upstream: self.host.and_then(|host| hosts.get(host)).map(|host| &*host.name),
             attempts: self.attempts,
             reason: self.reason,
-            opaque_id: text(&self.opaque_id),
-            trace_id: text(&self.traceparent).and_then(|parent| parent.get(3..35)),
+            opaque_id: text(self.opaque_id.as_ref()),
+            trace_id: text(self.traceparent.as_ref()).and_then(|parent| parent.get(3..35)),
             aborted,
         };
         self.core.counters.finished(&event, self.source == Source::Upstream, self.upstream_time);
         self.core.access.record(&event);
     }
+}
+
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value.and_then(|value| value.to_str().ok())
 }
 
 const X_OPAQUE_ID: HeaderName = HeaderName::from_static("x-opaque-id");

@@ -29,6 +29,22 @@ pub struct TlsFacts {
     pub client_chain: Vec<Vec<u8>>,
 }
 
+impl TlsFacts {
+    /// What `session` proved.
+    #[must_use]
+    pub fn of(session: &rustls::ServerConnection) -> Self {
+        let chain = session.peer_certificates().unwrap_or_default();
+        Self { client_chain: chain.iter().map(|certificate| certificate.to_vec()).collect() }
+    }
+}
+
+/// Whether `ip` is in one of `networks`. An IPv4 address that arrived on an IPv6 socket counts as IPv4.
+#[must_use]
+pub fn trusted(networks: &[ipnet::IpNet], ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    networks.iter().any(|network| network.contains(&ip))
+}
+
 impl Peer {
     /// A client at `address`, on plain text.
     #[must_use]
@@ -46,6 +62,19 @@ impl Peer {
     #[must_use]
     pub fn unknown() -> Self {
         Self { address: None, trusted: false, tls: None, local: None, forwarded_for: None }
+    }
+
+    /// Takes the address that a PROXY header names.
+    pub fn name(&mut self, source: SocketAddr) {
+        self.address = Some(source);
+        self.forwarded_for = HeaderValue::from_str(&source.ip().to_string()).ok();
+    }
+
+    /// The client's address as a trusted proxy tells it, else the peer's own.
+    #[must_use]
+    pub fn client_ip(&self, headers: &http::HeaderMap) -> Option<IpAddr> {
+        let _ = headers;
+        todo!()
     }
 
     /// The client's address, for throttling and audit.

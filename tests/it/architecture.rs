@@ -29,6 +29,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("compatibility", &["body", "listener", "upstream"]),
     ("respond", &["authorize", "body", "credential", "forward", "identify", "listener", "path", "passwords", "store"]),
     ("api", &["users", "keys", "tokens", "identify", "authorize", "respond", "store", "passwords", "body", "path", "listener"]),
+    ("admin", &[]),
     ("gateway", &["*"]),
     ("cli", &["*"]),
 ];

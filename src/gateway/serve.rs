@@ -1,0 +1,1 @@
+//! Starts everything in order and stops it in reverse.

@@ -1,0 +1,3 @@
+//! What clients, operators and reviewers see: one module a behaviour.
+
+mod architecture;
