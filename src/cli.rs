@@ -4,9 +4,8 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-pub mod demo;
-pub mod secret;
-pub mod serve;
+pub mod check;
+pub mod schema;
 
 /// A gateway in front of Elasticsearch- and OpenSearch-compatible clusters.
 #[derive(Debug, Parser)]
