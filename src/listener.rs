@@ -69,7 +69,7 @@ pub struct Terms {
     /// A PROXY header comes first.
     pub proxy_protocol: bool,
     /// Whose forwarding headers and PROXY headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Arc<[IpNet]>,
     /// Limits on what peers may send.
     pub limits: Limits,
 }
@@ -166,6 +166,7 @@ pub async fn converse<H: Handle>(
     handler: Rc<H>,
 ) -> io::Result<()> {
     let limits = &terms.limits;
+    peer.proxies = Arc::clone(&terms.trusted_proxies);
     peer.trusted = peer.ip().is_some_and(|ip| peer::trusted(&terms.trusted_proxies, ip));
     if terms.proxy_protocol {
         if !peer.trusted {
