@@ -23,6 +23,7 @@ pub mod listener;
 pub mod model;
 pub mod passwords;
 pub mod path;
+pub mod pem;
 pub mod reauthenticate;
 pub mod respond;
 pub mod secret;
