@@ -15,6 +15,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("body", &[]),
     ("path", &[]),
     ("pem", &[]),
+    ("demo", &["body", "path"]),
     ("passwords", &[]),
     ("listener", &["pem"]),
     ("store", &["passwords"]),
