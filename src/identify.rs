@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+pub mod error;
+
+pub use error::{Challenge, IdentifyError, Refusal};
+
 use crate::{
     listener::peer::Peer,
     model::{Principal, Timestamp},
@@ -23,22 +27,6 @@ pub struct Evidence<'a> {
 /// The realm chain in configured order, and what it remembers.
 #[derive(Debug)]
 pub struct Realms {}
-
-/// Why a caller is not known. The texts are those of the API page, section 2.4.
-#[derive(Debug, thiserror::Error)]
-pub enum IdentifyError {
-    /// No credentials at all.
-    #[error("no credentials")]
-    Missing,
-}
-
-impl IdentifyError {
-    /// Whether no realm here but a `cluster` one claims these credentials: they may pass through to the cluster.
-    #[must_use]
-    pub fn is_unclaimed(&self) -> bool {
-        todo!()
-    }
-}
 
 impl Realms {
     /// Who calls, if it is in memory and not past its deadline at `now`. No lock, no allocation.
