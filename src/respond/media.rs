@@ -1,7 +1,5 @@
 //! The media type of an answer, from what the client sent and accepts (API page section 1.3).
 
-use std::borrow::Cow;
-
 use http::HeaderValue;
 
 use crate::respond::RequestFacts;
@@ -83,7 +81,7 @@ impl<'a> MediaType<'a> {
 #[must_use]
 pub fn answer(facts: &RequestFacts<'_>) -> HeaderValue {
     let json = HeaderValue::from_static("application/json");
-    if parameter(facts.target, "format").as_deref() == Some("json") {
+    if parameter(facts.target, "format") == Some("json") {
         return json;
     }
     [facts.accept, facts.content_type]
@@ -97,17 +95,17 @@ pub fn answer(facts: &RequestFacts<'_>) -> HeaderValue {
 /// Whether the answer is to be laid out for people.
 #[must_use]
 pub fn is_pretty(target: &str) -> bool {
-    parameter(target, "pretty").is_some_and(|value| matches!(&*value, "" | "true"))
+    matches!(parameter(target, "pretty"), Some("" | "true"))
 }
 
 /// The last value of a parameter that needs no decoding to be understood.
-fn parameter<'a>(target: &'a str, name: &str) -> Option<Cow<'a, str>> {
+fn parameter<'a>(target: &'a str, name: &str) -> Option<&'a str> {
     let (_, query) = target.split_once('?')?;
     query
         .split(['&', ';'])
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .rfind(|(key, _)| *key == name)
-        .map(|(_, value)| Cow::Borrowed(value))
+        .map(|(_, value)| value)
 }
 
 fn is_token(text: &str) -> bool {
