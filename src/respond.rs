@@ -3,14 +3,8 @@
 use http::{Extensions, HeaderValue, StatusCode};
 
 use crate::{
-    authorize::AuthorizeError,
-    body::BodyError,
-    credential::CredentialError,
-    forward::ForwardError,
-    identify::IdentifyError,
-    passwords::Busy,
-    path::PathError,
-    store::StoreError,
+    authorize::AuthorizeError, body::BodyError, credential::CredentialError, forward::ForwardError,
+    identify::IdentifyError, passwords::Busy, path::PathError, store::StoreError,
 };
 
 pub mod es;

@@ -55,10 +55,8 @@ pub(super) fn read(role: &str, node: &Node) -> Read<Map<String, Value>> {
             }
             "metadata" => {
                 let Tree::Object(fields) = &node.tree else {
-                    let text = format!(
-                        "expected field [metadata] to be of type object, but found [{}] instead",
-                        node.token()
-                    );
+                    let text =
+                        format!("expected field [metadata] to be of type object, but found [{}] instead", node.token());
                     return fault(node.at, text);
                 };
                 read.insert(name.to_owned(), values(fields).into())
@@ -111,7 +109,9 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
         if let Some(unknown) = privileges.iter().find(|privilege| !names::is_index_privilege(privilege)) {
             validation.refuse(true, names::unknown_index_privilege(unknown));
         }
-        if let Some(twice) = privileges.iter().enumerate().find(|(at, one)| privileges.iter().take(*at).any(|seen| seen == *one)) {
+        if let Some(twice) =
+            privileges.iter().enumerate().find(|(at, one)| privileges.iter().take(*at).any(|seen| seen == *one))
+        {
             validation.refuse(true, format!("duplicate element: {}", twice.1));
         }
         for name in list(entry, "names").iter().filter_map(Value::as_str) {
@@ -119,8 +119,10 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
                 name.contains(',') && !name.starts_with('/'),
                 format!("commas [,] are not allowed in the index name expression [{name}]"),
             );
-            validation
-                .refuse(name.contains("::"), format!("selectors [::] are not allowed in the index name expression [{name}]"));
+            validation.refuse(
+                name.contains("::"),
+                format!("selectors [::] are not allowed in the index name expression [{name}]"),
+            );
         }
         // Nothing here could enforce them, so nobody may believe that they are.
         validation.refuse(
@@ -134,7 +136,10 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
             validation.refuse(true, text);
         }
     }
-    let reserved = whole.get("metadata").and_then(Value::as_object).is_some_and(|keys| keys.keys().any(|key| key.starts_with('_')));
+    let reserved = whole
+        .get("metadata")
+        .and_then(Value::as_object)
+        .is_some_and(|keys| keys.keys().any(|key| key.starts_with('_')));
     validation.refuse(reserved, "role descriptor metadata keys may not start with [_]");
     if let Some(restriction) = whole.get("restriction") {
         for workflow in list(restriction, "workflows").iter().filter_map(Value::as_str) {
@@ -215,7 +220,10 @@ fn index(role: &str, what: &str, node: &Node, remote: bool) -> Read<Value> {
 
 fn field_security(role: &str, what: &str, node: &Node) -> Read<Value> {
     let Tree::Object(fields) = &node.tree else {
-        return fault(node.at, format!("{what}. expected START_OBJECT but got {} in \"field_security\".", node.token()));
+        return fault(
+            node.at,
+            format!("{what}. expected START_OBJECT but got {} in \"field_security\".", node.token()),
+        );
     };
     if fields.is_empty() {
         return fault(node.end, format!("{what}. \"field_security\" must not be empty."));
@@ -227,7 +235,8 @@ fn field_security(role: &str, what: &str, node: &Node) -> Read<Value> {
                 security.insert(name.to_owned(), strings(role, name, &field.node)?);
             }
             other => {
-                let text = format!("{what}. \"field_security\" only accepts options grant and except, but got: {other}");
+                let text =
+                    format!("{what}. \"field_security\" only accepts options grant and except, but got: {other}");
                 return fault(field.at, text);
             }
         }
@@ -240,7 +249,8 @@ fn field_security(role: &str, what: &str, node: &Node) -> Read<Value> {
 
 fn restricts_fields(entry: &Value) -> bool {
     entry.get("field_security").is_some_and(|security| {
-        let all = security.get("grant").and_then(Value::as_array).is_some_and(|grant| grant.iter().any(|one| one == "*"));
+        let all =
+            security.get("grant").and_then(Value::as_array).is_some_and(|grant| grant.iter().any(|one| one == "*"));
         !all || security.get("except").is_some_and(|except| !is_empty(except))
     })
 }
@@ -330,7 +340,9 @@ fn restriction(role: &str, node: &Node) -> Read<Value> {
         let token = node.token();
         return fault(
             node.at,
-            format!("{what}. expected field [restriction] value to be an object, but found an element of type [{token}]"),
+            format!(
+                "{what}. expected field [restriction] value to be an object, but found an element of type [{token}]"
+            ),
         );
     };
     let mut read = Map::new();
@@ -428,7 +440,9 @@ fn not_objects<T>(what: &str, node: &Node) -> Read<T> {
     let token = node.token();
     fault(
         node.at,
-        format!("{what}. expected field [null] value to be an array of objects, but found an array element of type [{token}]"),
+        format!(
+            "{what}. expected field [null] value to be an array of objects, but found an array element of type [{token}]"
+        ),
     )
 }
 

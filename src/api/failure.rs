@@ -12,8 +12,8 @@ use crate::{
 /// Why the API does not do what it was asked.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// 400 with an exception.
-    Exception(Exception),
+    /// An exception; 400 unless said otherwise.
+    Exception(StatusCode, Exception),
     /// A refused token grant, in the words of RFC 6749. 400.
     Grant { error: &'static str, description: String },
     /// The path exists, not with this method. 405.
@@ -26,7 +26,7 @@ pub(super) enum Failure {
 
 impl From<Exception> for Failure {
     fn from(exception: Exception) -> Self {
-        Self::Exception(exception)
+        Self::Exception(StatusCode::BAD_REQUEST, exception)
     }
 }
 
@@ -52,7 +52,7 @@ impl Failure {
     /// What the client reads.
     pub(super) fn response(&self, facts: &RequestFacts<'_>) -> Response<Body> {
         match self {
-            Self::Exception(exception) => es::exceptional(StatusCode::BAD_REQUEST, exception, facts),
+            Self::Exception(status, exception) => es::exceptional(*status, exception, facts),
             Self::Grant { error, description } => {
                 let body = json!({ "error": error, "error_description": description });
                 es::answer(StatusCode::BAD_REQUEST, &body, facts)
@@ -67,7 +67,11 @@ impl Failure {
             }
             Self::Rejection(rejection) => es::response(rejection, facts),
             Self::Text { status, text, numbered } => {
-                let body = if *numbered { json!({ "error": text, "status": status.as_u16() }) } else { json!({ "error": text }) };
+                let body = if *numbered {
+                    json!({ "error": text, "status": status.as_u16() })
+                } else {
+                    json!({ "error": text })
+                };
                 es::answer(*status, &body, facts)
             }
         }

@@ -75,9 +75,9 @@ fn step<'a>(patterns: &[Pattern<'a>], key: &str) -> Vec<Pattern<'a>> {
 fn matches(pattern: &str, key: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == key,
-        Some((start, rest)) => key.strip_prefix(start).is_some_and(|tail| {
-            (0..=tail.len()).filter_map(|at| tail.get(at..)).any(|tail| matches(rest, tail))
-        }),
+        Some((start, rest)) => key
+            .strip_prefix(start)
+            .is_some_and(|tail| (0..=tail.len()).filter_map(|at| tail.get(at..)).any(|tail| matches(rest, tail))),
     }
 }
 
@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn names_wildcards_depth_and_exclusion_work_as_in_the_original() {
-        let value = || json!({ "keys": [{ "id": "a", "name": "n", "valid": false }], "realm": { "name": "r", "type": "t" } });
+        let value =
+            || json!({ "keys": [{ "id": "a", "name": "n", "valid": false }], "realm": { "name": "r", "type": "t" } });
         for (filter, left) in [
             ("realm.name", json!({ "realm": { "name": "r" } })),
             ("keys.name", json!({ "keys": [{ "name": "n" }] })),

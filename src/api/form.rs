@@ -65,7 +65,8 @@ impl Form {
 
     /// All members were read and do not go together.
     pub(super) fn unbuilt(&self, cause: Exception) -> Exception {
-        Exception::content(format!("Failed to build [{}] after last required field arrived", self.parser)).because(cause)
+        Exception::content(format!("Failed to build [{}] after last required field arrived", self.parser))
+            .because(cause)
     }
 }
 

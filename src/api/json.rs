@@ -9,7 +9,7 @@ use crate::respond::Exception;
 
 /// Line and column, from 1; columns count bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Position {
+pub(super) struct Position {
     line: usize,
     column: usize,
 }
@@ -21,17 +21,17 @@ impl std::fmt::Display for Position {
 }
 
 /// A value and where it stands. No `Debug`: it may hold a password.
-pub struct Node {
+pub(super) struct Node {
     /// Where it begins.
-    pub at: Position,
+    pub(super) at: Position,
     /// Where its last character stands, when it is a list or an object; otherwise as `at`.
-    pub end: Position,
+    pub(super) end: Position,
     /// The value.
-    pub tree: Tree,
+    pub(super) tree: Tree,
 }
 
 /// A value.
-pub enum Tree {
+pub(super) enum Tree {
     /// `true` and `false`.
     Bool(bool),
     /// `[…]`.
@@ -47,19 +47,19 @@ pub enum Tree {
 }
 
 /// A member of an object.
-pub struct Field {
+pub(super) struct Field {
     /// Where its name begins.
-    pub at: Position,
+    pub(super) at: Position,
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// Its value.
-    pub node: Node,
+    pub(super) node: Node,
 }
 
 impl Node {
     /// What Elasticsearch calls this kind of value.
     #[must_use]
-    pub fn token(&self) -> &'static str {
+    pub(super) fn token(&self) -> &'static str {
         match self.tree {
             Tree::Bool(_) => "VALUE_BOOLEAN",
             Tree::List(_) => "START_ARRAY",
@@ -72,7 +72,7 @@ impl Node {
 
     /// The same without positions.
     #[must_use]
-    pub fn value(&self) -> Value {
+    pub(super) fn value(&self) -> Value {
         match &self.tree {
             Tree::Bool(value) => Value::Bool(*value),
             Tree::List(items) => items.iter().map(Self::value).collect(),
@@ -86,7 +86,7 @@ impl Node {
 
 /// Members without positions.
 #[must_use]
-pub fn values(fields: &[Field]) -> Map<String, Value> {
+pub(super) fn values(fields: &[Field]) -> Map<String, Value> {
     fields.iter().map(|field| (field.name.clone(), field.node.value())).collect()
 }
 
@@ -95,7 +95,7 @@ pub fn values(fields: &[Field]) -> Map<String, Value> {
 /// # Errors
 ///
 /// The exception that Elasticsearch answers for malformed JSON.
-pub fn read(document: &[u8]) -> Result<Option<Node>, Exception> {
+pub(super) fn read(document: &[u8]) -> Result<Option<Node>, Exception> {
     let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
     let mut reader = Reader { document, next: 0, line: 1, line_start: 0 };
     match reader.blank() {
@@ -115,7 +115,9 @@ impl Reader<'_> {
     fn node(&mut self, depth: usize) -> Result<Node, Exception> {
         let at = self.here();
         if depth > MAX_DEPTH {
-            return Err(self.malformed(at, &format!("Document nesting depth exceeds the maximum allowed ({MAX_DEPTH})")));
+            return Err(
+                self.malformed(at, &format!("Document nesting depth exceeds the maximum allowed ({MAX_DEPTH})"))
+            );
         }
         let tree = match self.peek() {
             Some(b'{') => return self.object(at, depth),
@@ -312,7 +314,8 @@ fn describe(byte: u8) -> String {
     format!("'{}' (code {byte})", char::from(byte))
 }
 
-const EXPECTED_VALUE: &str = "expected a valid value (JSON String, Number, Array, Object or token 'null', 'true' or 'false')";
+const EXPECTED_VALUE: &str =
+    "expected a valid value (JSON String, Number, Array, Object or token 'null', 'true' or 'false')";
 const EXPECTED_TOKEN: &str = "was expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')";
 /// Far above what any body here needs, far below what the stack holds.
 const MAX_DEPTH: usize = 100;
@@ -337,16 +340,36 @@ mod tests {
         let source = |column| format!("\n at [Source: (byte[])[redacted]; line: 1, column: {column}]");
         for (document, column, text) in [
             ("{abc}", 2, "Unexpected character ('a' (code 97)): was expecting double-quote to start field name"),
-            (r#"{"name" "a"}"#, 9, "Unexpected character ('\"' (code 34)): was expecting a colon to separate field name and value"),
-            (r#"{"name":"a",}"#, 13, "Unexpected character ('}' (code 125)): was expecting double-quote to start field name"),
-            (r#"{"name":"a" "b"}"#, 13, "Unexpected character ('\"' (code 34)): was expecting comma to separate Object entries"),
+            (
+                r#"{"name" "a"}"#,
+                9,
+                "Unexpected character ('\"' (code 34)): was expecting a colon to separate field name and value",
+            ),
+            (
+                r#"{"name":"a",}"#,
+                13,
+                "Unexpected character ('}' (code 125)): was expecting double-quote to start field name",
+            ),
+            (
+                r#"{"name":"a" "b"}"#,
+                13,
+                "Unexpected character ('\"' (code 34)): was expecting comma to separate Object entries",
+            ),
             (r#"{"name":"a","name":"b"}"#, 19, "Duplicate field 'name'"),
             (r#"{"name":01}"#, 10, "Invalid numeric value: Leading zeroes not allowed"),
             (r#"{"name":"\q"}"#, 11, "Unrecognized character escape 'q' (code 113)"),
             (r#"{"name":tru}"#, 13, &format!("Unrecognized token 'tru': {EXPECTED_TOKEN}")),
             ("abc", 4, &format!("Unrecognized token 'abc': {EXPECTED_TOKEN}")),
-            ("{", 2, "Unexpected end-of-input: expected close marker for Object (start marker at [Source: (byte[])[redacted]; line: 1, column: 1])"),
-            (r#"{"name":"a""#, 12, "Unexpected end-of-input: expected close marker for Object (start marker at [Source: (byte[])[redacted]; line: 1, column: 1])"),
+            (
+                "{",
+                2,
+                "Unexpected end-of-input: expected close marker for Object (start marker at [Source: (byte[])[redacted]; line: 1, column: 1])",
+            ),
+            (
+                r#"{"name":"a""#,
+                12,
+                "Unexpected end-of-input: expected close marker for Object (start marker at [Source: (byte[])[redacted]; line: 1, column: 1])",
+            ),
             (r#"{"name""#, 8, "Unexpected end-of-input within/between Object entries"),
             (r#"{"name":"#, 9, "Unexpected end-of-input within/between Object entries"),
             (r#"{"nam"#, 6, "Unexpected end-of-input in field name"),

@@ -15,11 +15,10 @@ use crate::{
 pub(super) fn check(headers: &HeaderMap, has_body: bool) -> Result<(), Exception> {
     let accept = single(headers, &header::ACCEPT, "Accept")?;
     let sent = single(headers, &header::CONTENT_TYPE, "Content-Type")?;
-    let version = |of: Option<(&str, Option<&str>)>| of.and_then(|(_, version)| version);
-    let shown = |of: Option<(&str, Option<&str>)>| of.map_or("null", |(text, _)| text).to_owned();
-    let (accept_shown, sent_shown) = (shown(accept), shown(sent));
-    let (accepts, sends) = (version(accept), version(sent).filter(|_| has_body));
-    for (name, found, text) in [("Accept", accepts, &accept_shown), ("Content-Type", sends, &sent_shown)] {
+    let (accept_shown, accepts) = accept.unwrap_or(("null", None));
+    let (sent_shown, sends) = sent.unwrap_or(("null", None));
+    let sends = sends.filter(|_| has_body);
+    for (name, found, text) in [("Accept", accepts, accept_shown), ("Content-Type", sends, sent_shown)] {
         if let Some(found) = found.filter(|found| !VERSIONS.contains(found)) {
             let reason = format!("{name} version must be either version 9, 8 or 7, but found {found}. {name}={text}");
             return Err(incompatible(reason));

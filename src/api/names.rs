@@ -43,10 +43,12 @@ pub(super) fn wrong_application(name: &str) -> Option<String> {
         return None;
     }
     let prefix = plain.split(['-', '_']).next().unwrap_or_default();
-    let well_formed =
-        prefix.starts_with(|first: char| first.is_ascii_lowercase()) && prefix.chars().all(|one| one.is_ascii_alphanumeric());
+    let well_formed = prefix.starts_with(|first: char| first.is_ascii_lowercase())
+        && prefix.chars().all(|one| one.is_ascii_alphanumeric());
     if !well_formed {
-        return Some(format!("An application name prefix must match the pattern ^[a-z][A-Za-z0-9]*$ (found '{prefix}')"));
+        return Some(format!(
+            "An application name prefix must match the pattern ^[a-z][A-Za-z0-9]*$ (found '{prefix}')"
+        ));
     }
     (prefix.len() < 3 && plain == name)
         .then(|| format!("An application name prefix must be at least 3 characters long (found '{prefix}')"))
@@ -77,15 +79,8 @@ pub(super) fn is_reserved(name: &str) -> bool {
 /// The only workflow that Elasticsearch knows.
 pub(super) const WORKFLOW: &str = "search_application_query";
 
-const RESERVED: [&str; 7] = [
-    "apm_system",
-    "beats_system",
-    "elastic",
-    "kibana",
-    "kibana_system",
-    "logstash_system",
-    "remote_monitoring_user",
-];
+const RESERVED: [&str; 7] =
+    ["apm_system", "beats_system", "elastic", "kibana", "kibana_system", "logstash_system", "remote_monitoring_user"];
 
 const CLUSTER_ACTIONS: [&str; 3] = ["cluster:", "indices:admin/template/", "indices:admin/index_template/"];
 

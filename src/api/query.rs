@@ -2,11 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    api::suggest,
-    path,
-    respond::Exception,
-};
+use crate::{api::suggest, path, respond::Exception};
 
 /// The parameters of a request.
 #[derive(Debug)]
@@ -98,9 +94,9 @@ pub(super) fn boolean(value: &str) -> Result<bool, Exception> {
     match value {
         "true" => Ok(true),
         "false" => Ok(false),
-        other => Err(Exception::argument(format!(
-            "Failed to parse value [{other}] as only [true] or [false] are allowed."
-        ))),
+        other => {
+            Err(Exception::argument(format!("Failed to parse value [{other}] as only [true] or [false] are allowed.")))
+        }
     }
 }
 

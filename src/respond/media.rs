@@ -118,15 +118,17 @@ mod tests {
 
     fn answered(accept: Option<&'static str>, sent: Option<&'static str>, target: &str) -> String {
         let (accept, sent) = (accept.map(HeaderValue::from_static), sent.map(HeaderValue::from_static));
-        let facts =
-            RequestFacts { target, accept: accept.as_ref(), content_type: sent.as_ref(), opaque_id: None };
+        let facts = RequestFacts { target, accept: accept.as_ref(), content_type: sent.as_ref(), opaque_id: None };
         answer(&facts).to_str().unwrap().to_owned()
     }
 
     #[test]
     fn the_accepted_type_is_given_back_with_its_parameters() {
         for (accept, answer) in [
-            ("application/vnd.elasticsearch+json; compatible-with=7", "application/vnd.elasticsearch+json;compatible-with=7"),
+            (
+                "application/vnd.elasticsearch+json; compatible-with=7",
+                "application/vnd.elasticsearch+json;compatible-with=7",
+            ),
             ("application/json; charset=utf-8", "application/json;charset=utf-8"),
             ("application/JSON", "application/json"),
         ] {
@@ -137,7 +139,10 @@ mod tests {
     #[test]
     fn without_a_usable_accept_the_type_of_the_body_counts() {
         let vendor = "application/vnd.elasticsearch+json;compatible-with=8";
-        assert_eq!(answered(Some("text/html, */*"), Some("application/json;charset=UTF-8"), "/"), "application/json;charset=UTF-8");
+        assert_eq!(
+            answered(Some("text/html, */*"), Some("application/json;charset=UTF-8"), "/"),
+            "application/json;charset=UTF-8"
+        );
         assert_eq!(answered(None, Some(vendor), "/"), vendor);
         assert_eq!(answered(None, Some("application/x-ndjson"), "/"), "application/json");
         assert_eq!(answered(Some("text/html"), None, "/"), "application/json");

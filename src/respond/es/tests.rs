@@ -1,13 +1,7 @@
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use super::*;
-use crate::{
-    forward::ForwardError,
-    identify::Refusal,
-    model::KeyId,
-    passwords::Busy,
-    store::StoreError,
-};
+use crate::{forward::ForwardError, identify::Refusal, model::KeyId, passwords::Busy, store::StoreError};
 
 const FACTS: RequestFacts<'static> =
     RequestFacts { target: "/_security/_authenticate", accept: None, content_type: None, opaque_id: None };
@@ -111,8 +105,7 @@ async fn a_method_that_is_never_forwarded_is_told_what_is() {
 fn vendor_types_opaque_ids_and_layout_reach_errors_too() {
     let vendor = HeaderValue::from_static("application/vnd.elasticsearch+json;compatible-with=8");
     let id = HeaderValue::from_static("abc");
-    let facts =
-        RequestFacts { target: "/?pretty", accept: Some(&vendor), opaque_id: Some(&id), ..FACTS };
+    let facts = RequestFacts { target: "/?pretty", accept: Some(&vendor), opaque_id: Some(&id), ..FACTS };
     let response = response(&IdentifyError::Missing.into(), &facts);
     assert_eq!(response.headers()[CONTENT_TYPE], vendor);
     assert_eq!(response.headers()["x-opaque-id"], "abc");
