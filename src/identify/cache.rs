@@ -56,9 +56,12 @@ pub enum Subject<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Begun([u64; 3]);
 
-/// What a verdict rests on, as of its making.
+/// What a verdict rests on, as of its making; by default on nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stamps([Option<Stamp>; 2]);
+
 #[derive(Clone, Copy, Debug)]
-pub struct Stamp {
+struct Stamp {
     shard: usize,
     revocations: u64,
 }
@@ -78,7 +81,7 @@ struct Prefix(u64);
 struct Entry<V> {
     verdict: V,
     until: Timestamp,
-    stamps: [Option<Stamp>; 2],
+    stamps: Stamps,
     used: AtomicBool,
 }
 
@@ -94,7 +97,7 @@ impl<V: Clone> Cache<V> {
     pub fn get(&self, digest: &Digest, revocations: &Revocations, now: Timestamp) -> Option<V> {
         let entries = self.entries.pin();
         let entry = entries.get(digest)?;
-        if entry.until <= now || !entry.stamps.iter().flatten().all(|stamp| revocations.honour(stamp)) {
+        if entry.until <= now || !revocations.honour(&entry.stamps) {
             return None;
         }
         if !entry.used.load(Ordering::Relaxed) {
@@ -104,7 +107,7 @@ impl<V: Clone> Cache<V> {
     }
 
     /// Keeps a verdict until `until`.
-    pub fn insert(&self, digest: Digest, verdict: V, until: Timestamp, stamps: [Option<Stamp>; 2]) {
+    pub fn insert(&self, digest: Digest, verdict: V, until: Timestamp, stamps: Stamps) {
         if self.capacity == 0 {
             return;
         }
@@ -145,19 +148,21 @@ impl Revocations {
         Begun(self.kinds.each_ref().map(|kind| kind.load(Ordering::SeqCst)))
     }
 
-    /// What a verdict begun at `begun` rests on with `subject`; nothing if something of its kind was revoked since:
-    /// the verdict holds for the request at hand and is not to be kept.
+    /// What a verdict begun at `begun` rests on: one or two subjects. Nothing if something of their kind was revoked
+    /// since: then the verdict holds for the request at hand and is not to be kept.
     #[must_use]
-    pub fn stamp(&self, begun: Begun, subject: Subject<'_>) -> Option<Stamp> {
-        let shard = self.shard(subject);
-        let revocations = self.shards.get(shard)?.load(Ordering::SeqCst);
-        let [keys, tokens, users] = begun.0;
-        let then = match subject {
-            Subject::Key(_) => keys,
-            Subject::Token(_) => tokens,
-            Subject::User(..) => users,
-        };
-        (self.kind(subject).load(Ordering::SeqCst) == then).then_some(Stamp { shard, revocations })
+    pub fn stamp(&self, begun: Begun, subjects: [Option<Subject<'_>>; 2]) -> Option<Stamps> {
+        let mut stamps = Stamps::default();
+        for (subject, stamp) in subjects.into_iter().zip(&mut stamps.0) {
+            let Some(subject) = subject else { continue };
+            let shard = self.shard(subject);
+            let revocations = self.shards.get(shard)?.load(Ordering::SeqCst);
+            if self.kind(subject).load(Ordering::SeqCst) != *subject.of(&begun.0) {
+                return None;
+            }
+            *stamp = Some(Stamp { shard, revocations });
+        }
+        Some(stamps)
     }
 
     /// Ends every verdict that rests on `subject`, and a few others.
@@ -168,21 +173,27 @@ impl Revocations {
         }
     }
 
-    fn honour(&self, stamp: &Stamp) -> bool {
-        self.shards.get(stamp.shard).is_some_and(|shard| shard.load(Ordering::SeqCst) == stamp.revocations)
+    fn honour(&self, stamps: &Stamps) -> bool {
+        let now = |stamp: &Stamp| self.shards.get(stamp.shard).map(|shard| shard.load(Ordering::SeqCst));
+        stamps.0.iter().flatten().all(|stamp| now(stamp) == Some(stamp.revocations))
     }
 
     fn kind(&self, subject: Subject<'_>) -> &AtomicU64 {
-        let [keys, tokens, users] = &self.kinds;
-        match subject {
-            Subject::Key(_) => keys,
-            Subject::Token(_) => tokens,
-            Subject::User(..) => users,
-        }
+        subject.of(&self.kinds)
     }
 
     fn shard(&self, subject: Subject<'_>) -> usize {
         usize::try_from(self.hasher.hash_one(subject) % SHARDS as u64).unwrap_or_default()
+    }
+}
+
+impl Subject<'_> {
+    fn of<'a, T>(&self, [key, token, user]: &'a [T; 3]) -> &'a T {
+        match self {
+            Self::Key(_) => key,
+            Self::Token(_) => token,
+            Self::User(..) => user,
+        }
     }
 }
 

@@ -71,11 +71,14 @@ fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn decode(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, Base64Error> {
+    if text.ends_with(b"=") && !text.len().is_multiple_of(4) {
+        return Err(Base64Error::Padding); // optional, but whole where it stands
+    }
     match BASE64.decode(text) {
         Ok(bytes) => Ok(Zeroizing::new(bytes)),
         Err(DecodeError::InvalidByte(_, b'=') | DecodeError::InvalidPadding) => Err(Base64Error::Padding),
-        Err(DecodeError::InvalidByte(_, byte) | DecodeError::InvalidLastSymbol(..)) => Err(Base64Error::Character(byte)),
-        Err(DecodeError::InvalidLength(_)) => Err(Base64Error::Dangling),
+        Err(DecodeError::InvalidByte(_, byte)) => Err(Base64Error::Character(byte)),
+        Err(DecodeError::InvalidLength(_) | DecodeError::InvalidLastSymbol { .. }) => Err(Base64Error::Dangling),
     }
 }
 
