@@ -71,7 +71,7 @@ pub struct Terms {
     /// A PROXY header comes first.
     pub proxy_protocol: bool,
     /// Whose forwarding headers and PROXY headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Arc<[IpNet]>,
     /// Limits on what peers may send; a connection keeps those that it began with.
     pub limits: Arc<ArcSwap<Limits>>,
 }
@@ -166,7 +166,12 @@ pub async fn converse<H: Handle>(
     metrics: &Metrics,
     handler: Rc<H>,
 ) -> io::Result<()> {
+<<<<<<< HEAD
     let limits = &*terms.limits.load_full();
+=======
+    let limits = &terms.limits;
+    peer.proxies = Arc::clone(&terms.trusted_proxies);
+>>>>>>> h/edge
     peer.trusted = peer.ip().is_some_and(|ip| peer::trusted(&terms.trusted_proxies, ip));
     if terms.proxy_protocol {
         if !peer.trusted {
