@@ -30,10 +30,17 @@ impl fmt::Debug for SecretText {
 }
 
 /// Bytes that nobody can guess.
+///
+/// # Panics
+///
+/// When there is no randomness: nothing can go on without.
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    #[expect(clippy::expect_used, reason = "aws-lc seeds itself from the kernel and ends the process if it cannot")]
+    #[expect(
+        clippy::expect_used,
+        reason = "aws-lc seeds itself from the kernel and aborts before it would return an error"
+    )]
     rand::fill(&mut bytes).expect("the kernel has randomness");
     bytes
 }

@@ -77,9 +77,9 @@ async fn an_invalidated_key_is_refused_and_announced_once() {
     let created = keys.create(new_key("jack", None)).await.unwrap();
     keys.create(new_key("jill", None)).await.unwrap();
     let filter = KeyFilter::id(created.id.clone());
-    assert_eq!(keys.invalidate(&filter).await.unwrap().invalidated, [created.id.clone()]);
+    assert_eq!(keys.invalidate(&filter).await.unwrap().invalidated, std::slice::from_ref(&created.id));
     assert!(keys.invalidate(&filter).await.unwrap().invalidated.is_empty());
-    assert_eq!(*news.lock(), [created.id.clone()]);
+    assert_eq!(*news.lock(), std::slice::from_ref(&created.id));
     assert!(matches!(keys.verify(&created.id, "wrong").await.unwrap(), KeyVerdict::Invalidated));
 }
 

@@ -88,7 +88,7 @@ impl Store for Sqlite {
             connection
                 .prepare_cached(&format!("SELECT {USER_COLUMNS} FROM users WHERE namespace = ?1 ORDER BY username"))?
                 .query_map([row::namespace(namespace)], |row| Ok(row::user(row)))?
-                .flat_map(|row| row)
+                .map(|row| row?)
                 .collect()
         })
         .await
@@ -186,7 +186,7 @@ impl Store for Sqlite {
             connection
                 .prepare_cached(&format!("SELECT {KEY_COLUMNS} FROM api_keys WHERE {condition} ORDER BY creation, id"))?
                 .query_map(rusqlite::params_from_iter(values), |row| Ok(row::key(row)))?
-                .flat_map(|row| row)
+                .map(|row| row?)
                 .collect()
         })
         .await
@@ -296,7 +296,7 @@ impl Sqlite {
     }
 }
 
-/// Connections for reading, with their prepared statements. As many are opened as threads ever read at once.
+/// Connections for reading, with their prepared statements. As many are open as threads read at once.
 struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
@@ -305,17 +305,19 @@ struct Readers {
 impl Readers {
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let idle = self.idle.lock().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => {
-                let connection = connect(&self.path)?;
-                connection.pragma_update(None, "query_only", true)?;
-                connection
-            }
-        };
+        let connection = if let Some(connection) = idle { connection } else { self.open()? };
         let answer = query(&connection);
-        self.idle.lock().push(connection);
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE {
+            idle.push(connection);
+        }
         answer
+    }
+
+    fn open(&self) -> Result<Connection, StoreError> {
+        let connection = connect(&self.path)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
     }
 }
 
@@ -381,6 +383,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Prepared statements that a connection keeps.
 const STATEMENTS: usize = 32;
+
+/// Connections kept for the next reader.
+const IDLE: usize = 32;
 
 /// Rows removed in one transaction.
 const PORTION: i64 = 1_000;

@@ -32,12 +32,10 @@ impl From<i64> for Bound {
 pub(super) fn condition(filter: &KeyFilter) -> (String, Vec<Bound>) {
     let mut clauses = Clauses { sql: "TRUE".to_owned(), values: Vec::new() };
     if let Some(ids) = &filter.ids {
-        clauses.sql.push_str(" AND id IN (");
-        for (position, id) in ids.iter().enumerate() {
-            clauses.sql.push_str(if position == 0 { "" } else { ", " });
-            clauses.bind(Bound::Text(id.0.as_bytes().to_vec()));
-        }
-        clauses.sql.push(')');
+        // One parameter however many there are. Should they not be JSON, the query fails.
+        let ids = serde_json::to_vec(ids).unwrap_or_default();
+        clauses.and("id IN (SELECT value FROM json_each(", Bound::Text(ids));
+        clauses.sql.push_str("))");
     }
     if let Some(name) = &filter.name {
         match name.strip_suffix('*') {
@@ -71,13 +69,8 @@ impl Clauses {
     fn and(&mut self, comparison: &str, value: Bound) {
         self.sql.push_str(" AND ");
         self.sql.push_str(comparison);
-        self.sql.push(' ');
-        self.bind(value);
-    }
-
-    fn bind(&mut self, value: Bound) {
         self.values.push(value);
-        self.sql.push('?');
+        self.sql.push_str(" ?");
         self.sql.push_str(&self.values.len().to_string());
     }
 }

@@ -56,9 +56,11 @@ impl Drop for Writer {
 }
 
 fn run(mut connection: Connection, mut waiting: mpsc::Receiver<Job>) {
-    let mut group = Vec::with_capacity(GROUP);
-    while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
-        let jobs = group.drain(..).collect();
+    loop {
+        let mut jobs = Vec::new();
+        if waiting.blocking_recv_many(&mut jobs, GROUP) == 0 {
+            return;
+        }
         // Whatever panics takes its group with it, rolled back and told so, but not those that come after.
         if catch_unwind(AssertUnwindSafe(|| commit(&mut connection, jobs))).is_err() {
             tracing::error!("a write to the store panicked");
