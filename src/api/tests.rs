@@ -43,7 +43,7 @@ fn api() -> Api {
         keys: Arc::new(Keys::new(store.clone(), clock.clone(), keys, Arc::new(|_| {}))),
         users: Arc::new(Users::new(store.clone(), Passwords::start(1, 4), Arc::new(|_, _| {}))),
         tokens: Arc::new(Tokens::new(store, clock.clone(), tokens, Arc::new(|_| {}))),
-        audit: Arc::new(Audit::off()),
+        audit: Audit::off(),
         clock,
         limits: Arc::new(ArcSwap::from_pointee(limits)),
     }
