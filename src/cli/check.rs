@@ -56,6 +56,6 @@ mod tests {
     #[test]
     fn a_credential_file_that_is_not_there_is_told() {
         let error = checked("upstream: {credential: {kind: bearer, token_file: /nowhere/token}}", false).unwrap_err();
-        assert!(error.contains("searchgate.yml:1:50: upstream.credential.token_file: cannot be read"), "{error}");
+        assert!(error.contains("searchgate.yml:1:51: upstream.credential.token_file: cannot be read"), "{error}");
     }
 }

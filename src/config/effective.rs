@@ -125,17 +125,17 @@ fn print(value: &Value, depth: usize, text: &mut String) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                text.push_str(&format!("{indent}{name}:"));
+                text.extend([&indent, name.as_str(), ":"]);
                 print_below(value, depth, text);
             }
         }
         Value::Array(items) => {
             for item in items {
-                text.push_str(&format!("{indent}-"));
+                text.extend([&indent, "-"]);
                 print_below(item, depth, text);
             }
         }
-        scalar => text.push_str(&format!("{}\n", print_scalar(scalar))),
+        scalar => text.extend([&print_scalar(scalar), "\n"]),
     }
 }
 
@@ -149,7 +149,7 @@ fn print_below(value: &Value, depth: usize, text: &mut String) {
             text.push('\n');
             print(value, depth + 1, text);
         }
-        scalar => text.push_str(&format!(" {}\n", print_scalar(scalar))),
+        scalar => text.extend([" ", &print_scalar(scalar), "\n"]),
     }
 }
 
@@ -163,5 +163,7 @@ fn print_scalar(value: &Value) -> String {
 fn is_plain(text: &str) -> bool {
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/');
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
-    starts && plain && !matches!(text.to_ascii_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off")
+    starts
+        && plain
+        && !matches!(text.to_ascii_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off")
 }

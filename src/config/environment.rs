@@ -78,9 +78,10 @@ impl Environment {
         });
         for (mut path, name, value) in settings {
             let name: Arc<str> = name.as_str().into();
-            let value = match secret_file(&mut path) {
-                false => Ok(value.clone()),
-                true => read(value).map_err(|problem| variable(&name, problem)),
+            let value = if secret_file(&mut path) {
+                read(value).map_err(|problem| variable(&name, problem))
+            } else {
+                Ok(value.clone())
             };
             let keys: Vec<&str> = path.iter().map(String::as_str).collect();
             let set = value.and_then(|value| tree.set(&keys, node(value, &name)?, &name));
@@ -102,8 +103,9 @@ impl Environment {
                 continue;
             }
             text.push_str(before);
-            let (name, following) =
-                after.split_once('}').ok_or_else(|| Problem::new("`${` is not closed").hint("write `$${` for the characters themselves"))?;
+            let (name, following) = after
+                .split_once('}')
+                .ok_or_else(|| Problem::new("`${` is not closed").hint("write `$${` for the characters themselves"))?;
             text.push_str(&self.look_up(name)?);
             rest = following;
         }
@@ -141,7 +143,8 @@ fn secret_file(path: &mut [String]) -> bool {
 
 /// A variable's value: a flow collection where it looks like one, else a scalar.
 fn node(value: String, name: &Arc<str>) -> Result<Node, Problem> {
-    if value.starts_with(['[', '{']) {
+    // `[::1]:9200` is an address.
+    if (value.starts_with('[') && value.ends_with(']')) || (value.starts_with('{') && value.ends_with('}')) {
         return yaml::parse_variable(&value, name);
     }
     Ok(Node { place: Place::Variable(Arc::clone(name)), value: Value::Scalar { raw: value.clone(), text: value } })

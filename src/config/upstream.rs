@@ -363,7 +363,8 @@ impl TryFrom<String> for Fingerprint {
 
 impl From<Fingerprint> for String {
     fn from(fingerprint: Fingerprint) -> Self {
-        fingerprint.0.iter().flatten().map(|byte| format!("{byte:02x}")).collect()
+        let digits = fingerprint.0.iter().flatten().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
     }
 }
 

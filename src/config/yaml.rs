@@ -12,16 +12,17 @@ use crate::config::{
 
 /// Reads one YAML document named `file`.
 pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Node, Problem> {
-    let place =
-        |location: Location| Place::File { file: Arc::clone(file), line: location.line(), column: location.column() };
-    let written: Written = serde_saphyr::from_str_with_options(
-        text,
-        serde_saphyr::options! { with_snippet: false, no_schema: false },
-    )
-    .map_err(|error| Problem {
-        place: error.location().map_or(Place::File { file: Arc::clone(file), line: 1, column: 1 }, place),
-        ..Problem::new(format!("no valid YAML: {}", error.without_snippet()))
-    })?;
+    let counted = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let place = |location: Location| Place::File {
+        file: Arc::clone(file),
+        line: counted(location.line()),
+        column: counted(location.column()),
+    };
+    let written: Written = serde_saphyr::from_str_with_options(text, serde_saphyr::options! { with_snippet: false })
+        .map_err(|error| Problem {
+            place: error.location().map_or(Place::File { file: Arc::clone(file), line: 1, column: 1 }, place),
+            ..Problem::new(format!("no valid YAML: {}", error.without_snippet()))
+        })?;
     Ok(written.into_node(text, &place))
 }
 
