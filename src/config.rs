@@ -175,10 +175,7 @@ impl Config {
                 return Err(Problems::sorted(problems));
             }
         };
-        match environment.bootstrap_password() {
-            Ok(password) => config.authentication.bootstrap.password = password,
-            Err(problem) => problems.push(problem),
-        }
+        environment.overlay_bootstrap(&mut config.authentication.bootstrap);
         // Of a section with problems of its own, nothing further can be said for sure.
         let broken: Vec<_> = problems.iter().filter_map(|problem| problem.path.first().cloned()).collect();
         let found = checks.iter().flat_map(|check| check(&config));

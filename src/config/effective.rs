@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::{Config, StoreUrl};
+use crate::config::{Config, StoreUrl, quantity};
 
 /// The effective configuration as YAML.
 pub(super) fn yaml(config: &Config) -> String {
@@ -131,11 +131,13 @@ fn print(value: &Value, depth: usize, text: &mut String) {
         }
         Value::Array(items) => {
             for item in items {
-                text.extend([&indent, "-"]);
-                print_below(item, depth, text);
+                // An item starts on the line of its dash.
+                let mut below = String::new();
+                print(item, depth + 1, &mut below);
+                text.extend([&indent, "- ", below.trim_start()]);
             }
         }
-        scalar => text.extend([&print_scalar(scalar), "\n"]),
+        scalar => text.extend([&indent, &*print_scalar(scalar), "\n"]),
     }
 }
 
@@ -161,6 +163,10 @@ fn print_scalar(value: &Value) -> String {
 }
 
 fn is_plain(text: &str) -> bool {
+    // With a unit it is no number.
+    if text != "0" && (quantity::parse_duration(text).is_ok() || quantity::parse_bytes(text).is_ok()) {
+        return true;
+    }
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/');
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
     starts

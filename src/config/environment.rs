@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     config::{
+        Bootstrap,
         problem::{Place, Problem},
         tree::{Node, TAGS, Value},
         yaml,
@@ -24,16 +25,14 @@ impl Environment {
             .collect()
     }
 
-    /// The first password of `elastic`, from `SEARCHGATE_BOOTSTRAP_PASSWORD` or the file that its `_FILE` names.
-    pub(super) fn bootstrap_password(&self) -> Result<Option<SecretText>, Problem> {
-        let password = match self.0.get(BOOTSTRAP) {
-            Some(password) => Some(password.clone()),
-            None => match self.0.get(&format!("{BOOTSTRAP}_FILE")).filter(|file| !file.is_empty()) {
-                Some(file) => Some(read(file).map_err(|problem| variable(&format!("{BOOTSTRAP}_FILE"), problem))?),
-                None => None,
-            },
-        };
-        Ok(password.filter(|password| !password.is_empty()).map(SecretText::new))
+    /// Lays `SEARCHGATE_BOOTSTRAP_PASSWORD`, or the file that its `_FILE` names, over what a file said. That file is
+    /// not read here: it may be gone once the store has a password.
+    pub(super) fn overlay_bootstrap(&self, bootstrap: &mut Bootstrap) {
+        let set = |name: &str| self.0.get(name).filter(|value| !value.is_empty());
+        if let Some(file) = set(&format!("{BOOTSTRAP}_FILE")) {
+            bootstrap.password_file = Some(file.into());
+        }
+        bootstrap.password = set(BOOTSTRAP).cloned().map(SecretText::new);
     }
 
     /// Replaces `${NAME}`, `${NAME:default}` and `${file:/path}` in every string of the tree.
