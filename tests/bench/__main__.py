@@ -29,9 +29,13 @@ import peers
 import report
 import slices
 from load import LoadError
+from searchgate import searchgate
+from servers import Site, StartError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROUNDS, QUICK_ROUNDS = 6, 3
+# When a quick run stops measuring, however noisy the machine is.
+QUICK_SECONDS = 80
 IDLE_COUNTS, QUICK_IDLE_COUNTS = [1_000, 9_000], [1_000]
 
 
@@ -76,8 +80,8 @@ def versions(binary: Path | None) -> list[str]:
 def starters(with_searchgate: bool) -> dict:
     """How each column of the table is started."""
     ours = {
-        "searchgate": peers.searchgate,
-        "searchgate, 2 threads": lambda site: peers.searchgate(site, threads=2),
+        "searchgate": searchgate,
+        "searchgate, 2 threads": lambda site: searchgate(site, threads=2),
     }
     return (ours if with_searchgate else {}) | {
         "HAProxy": peers.haproxy,
@@ -97,10 +101,11 @@ def chosen_cells(given: argparse.Namespace) -> list[cells.Cell]:
     return [cell.quick() for cell in chosen] if given.quick else chosen
 
 
-def measure_slices(site: peers.Site, given: argparse.Namespace, start: dict) -> tuple[list[slices.Slice], int]:
+def measure_slices(site: Site, given: argparse.Namespace, start: dict) -> tuple[list[slices.Slice], int]:
     """All rounds of all cells; also how many slices were dropped."""
     chosen = chosen_cells(given)
     taken, dropped = [], 0
+    deadline = time.monotonic() + (QUICK_SECONDS if given.quick else float("inf"))
     with ExitStack() as stack:
         up = {"no proxy": stack.enter_context(peers.upstream(site))}
         needed = {name for cell in chosen for name in cell.peers}
@@ -110,6 +115,9 @@ def measure_slices(site: peers.Site, given: argparse.Namespace, start: dict) -> 
         for number in range(given.rounds):
             say(f"round {number + 1} of {given.rounds}")
             for cell in chosen:
+                if time.monotonic() > deadline:
+                    say("out of time: the rest is left out")
+                    return taken, dropped
                 present = [up[name] for name in cell.peers if name in up]
                 for peer in reversed(present) if number % 2 else present:
                     one = slices.take(site, cell, peer, number)
@@ -118,7 +126,7 @@ def measure_slices(site: peers.Site, given: argparse.Namespace, start: dict) -> 
     return taken, dropped
 
 
-def measure_idle(site: peers.Site, given: argparse.Namespace, start: dict) -> dict[str, dict[int, float]]:
+def measure_idle(site: Site, given: argparse.Namespace, start: dict) -> dict[str, dict[int, float]]:
     """Each proxy alone and fresh, so that nothing freed before is used again unseen."""
     found = {}
     if cells.IDLE not in given.cells:
@@ -149,7 +157,7 @@ def main() -> None:
     os.sched_setaffinity(0, {cpus[1]})
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="searchgate-bench-") as folder:
-        site = peers.Site(Path(folder), proxy_cpu=cpus[0], load_cpu=cpus[1], binary=binary)
+        site = Site(Path(folder), proxy_cpu=cpus[0], load_cpu=cpus[1], binary=binary)
         site.make_certificate()
         start = starters(binary is not None)
         taken, dropped = measure_slices(site, given, start)
@@ -163,13 +171,16 @@ def main() -> None:
     if given.quick:
         print("QUICK: few rounds and requests; rough figures, to be confirmed by a full run.\n")
     print("\n".join(facts), end="\n\n")
-    print(report.table(slices.Samples(taken), memory), end="\n\n")
-    print("[must/aim]: ++ aim reached, + must reached, !! missed. searchgate checks key and roles, counts, logs; the others log nothing.")
-    print(f"{given.rounds} rounds, {dropped} slices dropped, {time.monotonic() - began:.0f} s.")
+    print(report.table(given.cells, slices.Samples(taken), memory), end="\n\n")
+    print("[must/aim]: ++ aim reached, + must reached, !! missed.")
+    print("searchgate checks key and roles, counts and logs each request; the others log nothing.")
+    print(f"{len({one.round for one in taken})} rounds, {dropped} slices dropped, {time.monotonic() - began:.0f} s.")
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (check.CheckError, LoadError, peers.StartError) as problem:
+    except (check.CheckError, LoadError, StartError, OSError, subprocess.SubprocessError) as problem:
         sys.exit(f"bench: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -8,7 +8,7 @@ from http.client import HTTPConnection, HTTPSConnection
 import documents
 import load
 from load import Traffic
-from peers import Peer, Site
+from servers import Peer, Site
 
 EVENTS = 50
 

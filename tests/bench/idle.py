@@ -5,7 +5,7 @@ import time
 
 import documents
 import machine
-from peers import Peer
+from servers import Peer
 
 BATCH = 100
 SETTLE_SECONDS = 1.0

@@ -59,7 +59,7 @@ def run(traffic: Traffic, port: int, headers: dict[str, str], cpu: int, log: Pat
     log.unlink(missing_ok=True)
     words = ["taskset", "-c", str(cpu), *command(traffic, port, headers)]
     words.insert(-1, f"--log-file={log}")
-    text = subprocess.run(words, capture_output=True, text=True, timeout=RUN_SECONDS, check=True).stdout
+    text = report(words)
     expected = traffic.requests * documents.SIZES[traffic.document]
     good, data = number(r"status codes: (\d+) 2xx", text), number(r"\((\d+)\) data", text)
     if good != traffic.requests or data != expected:
@@ -74,10 +74,18 @@ def run(traffic: Traffic, port: int, headers: dict[str, str], cpu: int, log: Pat
 
 def refusals(traffic: Traffic, port: int, headers: dict[str, str]) -> int:
     """How many of the requests were answered with a status of 4xx."""
-    text = subprocess.run(
-        command(traffic, port, headers), capture_output=True, text=True, timeout=RUN_SECONDS, check=True,
-    ).stdout
-    return number(r"(\d+) 4xx", text)
+    return number(r"(\d+) 4xx", report(command(traffic, port, headers)))
+
+
+def report(words: list[str]) -> str:
+    """What h2load says when it is done."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+    except subprocess.TimeoutExpired as problem:
+        raise LoadError(f"h2load was not done in {RUN_SECONDS} s") from problem
+    if done.returncode:
+        raise LoadError(f"h2load failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def number(pattern: str, text: str) -> int:

@@ -1,138 +1,14 @@
-"""The proxies under test and the upstream behind them: their settings, started and stopped."""
+"""The proxies to compare with, as fast as they are known to be set, and the upstream behind everybody."""
 
 import base64
 import hashlib
-import json
-import os
 import secrets
-import socket
-import subprocess
-import time
-from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 
 import documents
+from servers import Peer, Site, cpus_of, free_port, running, status, wait_until
 
-START_SECONDS = 20
-OPEN_FILES = 9_500
-
-
-@dataclass
-class Peer:
-    """One running server."""
-
-    name: str
-    plain: int
-    tls: int
-    threads: int
-    key: str
-    checks_key: bool
-    process: subprocess.Popen
-    access_log: Path | None = None
-    admin: int | None = None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What every request carries, to those who check it and to those who do not."""
-        return {"Authorization": f"ApiKey {self.key}"}
-
-
-@dataclass
-class Site:
-    """What the peers share: a folder, a certificate, CPUs, the upstream's port."""
-
-    folder: Path
-    proxy_cpu: int
-    load_cpu: int
-    binary: Path | None
-    upstream: int = 0
-    _names: set[str] = field(default_factory=set)
-
-    def room(self, name: str) -> Path:
-        """A new folder for one instance."""
-        fresh = next(f"{name}-{count}" for count in range(10_000) if f"{name}-{count}" not in self._names)
-        self._names.add(fresh)
-        (self.folder / fresh).mkdir()
-        return self.folder / fresh
-
-    @property
-    def certificate(self) -> Path:
-        """Certificate and key of every TLS listener, in one file as HAProxy wants it."""
-        return self.folder / "server.pem"
-
-    def make_certificate(self) -> None:
-        """P-256, signed by itself."""
-        key, certificate = self.folder / "server.key", self.folder / "server.crt"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-             "-keyout", str(key), "-out", str(certificate)],
-            check=True, capture_output=True,
-        )
-        self.certificate.write_bytes(certificate.read_bytes() + key.read_bytes())
-
-
-class StartError(Exception):
-    """A server did not come up; its last words are inside."""
-
-
-def free_port() -> int:
-    """A loopback port that nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def running(command: list[str], cpus: list[int], room: Path, environment: dict[str, str] | None = None):
-    """A server pinned to `cpus`; it dies with this block, and with us whatever kills us."""
-    pinned = ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", ",".join(map(str, cpus)), *command]
-    with (room / "stderr").open("ab") as stderr:
-        process = subprocess.Popen(
-            pinned, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
-            env={**os.environ, **(environment or {})},
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen, room: Path, name: str) -> None:
-    """Returns once the server answers."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if ready():
-                return
-        except (OSError, HTTPException):
-            pass
-        time.sleep(0.02)
-    raise StartError(f"{name} did not start:\n" + (room / "stderr").read_text(errors="replace")[-2000:])
-
-
-def status(port: int, path: str) -> int:
-    """Of a GET over plain HTTP."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
-def cpus_of(site: Site, threads: int) -> list[int]:
-    """One thread has a CPU to itself; two must share the second with load and upstream."""
-    return [site.proxy_cpu, site.load_cpu][:threads]
-
+CONNECTIONS = 9_500
 
 NGINX = """
 daemon off;
@@ -140,8 +16,8 @@ user root;
 pid {room}/nginx.pid;
 error_log stderr warn;
 worker_processes {threads};
-worker_rlimit_nofile {files};
-events {{ worker_connections {files}; }}
+worker_rlimit_nofile {connections};
+events {{ worker_connections {connections}; }}
 http {{
     access_log off;
     keepalive_timeout 600s;
@@ -187,6 +63,8 @@ NGINX_PROXY = """
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         proxy_max_temp_file_size 0;
+        proxy_buffer_size 16k;
+        proxy_buffers 16 16k;
         location / {{
             {auth}
             proxy_pass http://cluster;
@@ -199,10 +77,17 @@ NGINX_PROXY = """
     }}
 """
 
+# A location with a header of its own inherits none, so the other one is said again.
+NGINX_AUTH = """
+            auth_request /_auth;
+            proxy_set_header Authorization "";
+            proxy_set_header Connection "";
+"""
+
 HAPROXY = """
 global
     nbthread {threads}
-    maxconn {files}
+    maxconn {connections}
     ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
     mode http
@@ -234,7 +119,7 @@ def upstream(site: Site):
     documents.write(www)
     body = NGINX_UPSTREAM.format(plain=plain, www=www, answer=documents.ROOT)
     settings = room / "nginx.conf"
-    settings.write_text(NGINX.format(room=room, threads=1, files=OPEN_FILES, body=body))
+    settings.write_text(NGINX.format(room=room, threads=1, connections=CONNECTIONS, body=body))
     with running(["nginx", "-p", str(room), "-c", str(settings)], [site.load_cpu], room) as process:
         wait_until(lambda: status(plain, "/") == 200, process, room, "the upstream")
         site.upstream = plain
@@ -243,84 +128,42 @@ def upstream(site: Site):
 
 @contextmanager
 def nginx(site: Site, *, auth: bool = False, threads: int = 1):
-    """nginx, plain or asking a location of its own about each key."""
+    """nginx, plain or asking a location of its own about each key: as cheap as `auth_request` can be."""
     name = "nginx + auth_request" if auth else "nginx"
     room, plain, tls, key = site.room("nginx"), free_port(), free_port(), some_key()
     body = NGINX_PROXY.format(
         plain=plain, tls=tls, upstream=site.upstream, certificate=site.certificate, key=key,
-        auth="auth_request /_auth;" if auth else "",
+        auth=NGINX_AUTH if auth else "",
     )
     settings = room / "nginx.conf"
-    settings.write_text(NGINX.format(room=room, threads=threads, files=OPEN_FILES, body=body))
+    settings.write_text(NGINX.format(room=room, threads=threads, connections=CONNECTIONS, body=body))
     with running(["nginx", "-p", str(room), "-c", str(settings)], cpus_of(site, threads), room) as process:
         wait_until(lambda: status(plain, "/") in (200, 401), process, room, name)
         yield Peer(name, plain, tls, threads, key, checks_key=auth, process=process)
 
 
+HAPROXY_KEYS = r"""
+    http-request set-var(txn.key) req.hdr(authorization),word(2,\ ),b64dec
+    http-request set-var(txn.expected) var(txn.key),field(1,:),map({known})
+    http-request set-var(txn.digest) var(txn.key),field(2,:),sha2(256),hex
+    http-request deny deny_status 401 unless {{ var(txn.digest),secure_memcmp(txn.expected) -m bool }}
+    http-request del-header authorization
+"""
+
+
 @contextmanager
 def haproxy(site: Site, *, auth: bool = False, threads: int = 1):
-    """HAProxy, plain or looking up the SHA-256 of each key."""
+    """HAProxy, plain or looking up the id of each key, hashing its secret and comparing."""
     name = "HAProxy + keys" if auth else "HAProxy"
     room, plain, tls, key = site.room("haproxy"), free_port(), free_port(), some_key()
     known = room / "keys.map"
-    known.write_text(hashlib.sha256(f"ApiKey {key}".encode()).hexdigest().upper() + " bench\n")
-    look_up = f"http-request deny deny_status 401 unless {{ req.hdr(authorization),sha2(256),hex,map({known}) -m found }}"
+    identity, secret = base64.b64decode(key).decode().split(":")
+    known.write_text(f"{identity} {hashlib.sha256(secret.encode()).hexdigest().upper()}\n")
     settings = room / "haproxy.cfg"
     settings.write_text(HAPROXY.format(
-        threads=threads, files=OPEN_FILES, plain=plain, tls=tls, upstream=site.upstream,
-        certificate=site.certificate, auth=look_up if auth else "",
+        threads=threads, connections=CONNECTIONS, plain=plain, tls=tls, upstream=site.upstream,
+        certificate=site.certificate, auth=HAPROXY_KEYS.format(known=known) if auth else "",
     ))
     with running(["haproxy", "-db", "-f", str(settings)], cpus_of(site, threads), room) as process:
         wait_until(lambda: status(plain, "/") in (200, 401), process, room, name)
         yield Peer(name, plain, tls, threads, key, checks_key=auth, process=process)
-
-
-SEARCHGATE = """
-listeners:
-  - address: 127.0.0.1:{plain}
-  - address: 127.0.0.1:{tls}
-    ssl: {{ certificate: {folder}/server.crt, key: {folder}/server.key }}
-admin: {{ address: "127.0.0.1:{admin}" }}
-upstream: {{ hosts: ["http://127.0.0.1:{upstream}"] }}
-limits: {{ idle_timeout: 10m }}
-store: {{ url: "memory:" }}
-logging: {{ format: json, level: info, audit: "off" }}
-"""
-
-READER = {"reader": {"indices": [{"names": ["bench"], "privileges": ["read"]}]}}
-
-
-@contextmanager
-def searchgate(site: Site, *, threads: int = 1):
-    """searchgate with all it does for a request: the key, its roles, metrics, the access event in a file."""
-    room, plain, tls, admin = site.room("searchgate"), free_port(), free_port(), free_port()
-    settings = room / "searchgate.yml"
-    settings.write_text(SEARCHGATE.format(
-        plain=plain, tls=tls, admin=admin, upstream=site.upstream, folder=site.folder,
-    ))
-    password = secrets.token_urlsafe(18)
-    environment = {"SEARCHGATE_BOOTSTRAP_PASSWORD": password, "SEARCHGATE_THREADS": str(threads)}
-    command = [str(site.binary), "serve", "--config", str(settings)]
-    with running(command, cpus_of(site, threads), room, environment) as process:
-        wait_until(lambda: status(admin, "/readyz") == 200, process, room, "searchgate")
-        key = create_key(plain, password)
-        yield Peer(
-            "searchgate", plain, tls, threads, key, checks_key=True, process=process,
-            access_log=room / "stderr", admin=admin,
-        )
-
-
-def create_key(port: int, password: str) -> str:
-    """An API key of `elastic` that may read the documents and nothing else."""
-    basic = base64.b64encode(f"elastic:{password}".encode()).decode()
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(
-        "PUT", "/_security/api_key", json.dumps({"name": "bench", "role_descriptors": READER}),
-        {"Authorization": f"Basic {basic}", "Content-Type": "application/json"},
-    )
-    answer = connection.getresponse()
-    text = answer.read().decode(errors="replace")
-    connection.close()
-    if answer.status != 200:
-        raise StartError(f"searchgate made no API key: {answer.status} {text[:500]}")
-    return json.loads(text)["encoded"]

@@ -9,12 +9,15 @@ from slices import Samples
 COLUMNS = ("cell", "proxy", "CPU µs", "/ HAProxy", "/ HAProxy + keys", "/ nginx", "requests/s", "p50 µs", "p99 µs", "more")
 REFERENCES = ("HAProxy", "HAProxy + keys", "nginx")
 OURS = "searchgate"
+THREADS_TITLE = "1 and 2 threads, 32 connections, one key"
 
 
-def table(samples: Samples, idle: dict[str, dict[int, float]]) -> str:
+def table(chosen: list[str], samples: Samples, idle: dict[str, dict[int, float]]) -> str:
     """Markdown, with columns that line up in a terminal too."""
-    rows = [row for cell in CELLS for row in cell_rows(cell, samples)]
-    rows += thread_rows(samples) + idle_rows(idle)
+    rows = [row for cell in CELLS if cell.id in chosen for row in cell_rows(cell, samples)]
+    if cells.THREADS in chosen:
+        rows += thread_rows(samples)
+    rows += idle_rows(idle)
     lines = [COLUMNS, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     text = [show(COLUMNS, widths), "| " + " | ".join("-" * width for width in widths) + " |"]
@@ -28,12 +31,18 @@ def show(row: tuple[str, ...], widths: list[int]) -> str:
     return "| " + " | ".join(padded) + " |"
 
 
+def missing(title: str, peer: str) -> tuple[str, ...]:
+    """A line that must not vanish only because there is nothing to say."""
+    return (title, peer, *[""] * 7, "not measured, or every slice dropped")
+
+
 def cell_rows(cell: cells.Cell, samples: Samples) -> list[tuple[str, ...]]:
     """One line a peer."""
     rows = []
     for peer in cell.peers:
         rate = samples.middle(cell.id, peer, "rate")
         if rate is None:
+            rows.append(missing(cell.title if not rows else "", peer))
             continue
         ratios = [ratio(cell, samples, peer, reference) for reference in REFERENCES]
         # A handshake happens before the client's clock starts.
@@ -79,11 +88,12 @@ def thread_rows(samples: Samples) -> list[tuple[str, ...]]:
         both = f"{peer}, 2 threads"
         figure = samples.ratio(cells.THREADS, peer, both)
         if figure is None:
+            rows.append(missing(THREADS_TITLE if not rows else "", peer))
             continue
         shown = cells.THREAD_TARGET.show(figure) if peer == OURS else f"{figure:.2f}"
         for who, more in ((peer, ""), (both, f"requests per CPU-second / 1 thread's {shown}")):
             rows.append((
-                "1 and 2 threads, 32 connections, one key" if not rows else "", who,
+                THREADS_TITLE if not rows else "", who,
                 f"{samples.middle(cells.THREADS, who, 'cpu'):.1f}", "", "", "",
                 *(f"{samples.middle(cells.THREADS, who, field):.0f}" for field in ("rate", "p50", "p99")), more,
             ))

@@ -1,5 +1,6 @@
 """Slices: the same requests through one peer, its CPU time read around them, the speed of the machine before and after."""
 
+import os
 import time
 from dataclasses import dataclass
 from statistics import median
@@ -7,8 +8,8 @@ from statistics import median
 import load
 import machine
 from cells import Cell
-from load import Traffic
-from peers import Peer, Site
+from load import LoadError, Traffic
+from servers import Peer, Site
 
 SPREAD = 0.12
 TRIES = 3
@@ -34,7 +35,10 @@ def take(site: Site, cell: Cell, peer: Peer, round_number: int) -> Slice | None:
     """Measures until the machine kept one speed; `None` when it never did."""
     for _ in range(TRIES):
         before = machine.spin(site.proxy_cpu)
-        cpu, outcome = measure(site, cell.traffic, peer)
+        try:
+            cpu, outcome = measure(site, cell.traffic, peer)
+        except LoadError as problem:
+            raise LoadError(f"{name(peer)}, cell {cell.id}: {problem}") from problem
         after = machine.spin(site.proxy_cpu)
         if abs(after - before) <= SPREAD * min(before, after):
             return Slice(
@@ -52,10 +56,11 @@ def measure(site: Site, traffic: Traffic, peer: Peer) -> tuple[float, load.Outco
 
     def spent(part: Traffic) -> tuple[float, load.Outcome]:
         if peer.access_log is not None:
-            peer.access_log.open("r+b").truncate(0)
+            os.truncate(peer.access_log, 0)
         start = machine.cpu_seconds(peer.process.pid)
         outcome = load.run(part, port, peer.headers, site.load_cpu, log)
-        time.sleep(SETTLE_SECONDS)
+        if peer.access_log is not None:
+            time.sleep(SETTLE_SECONDS)
         return machine.cpu_seconds(peer.process.pid) - start, outcome
 
     if not traffic.tls or traffic.close:
