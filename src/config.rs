@@ -1,13 +1,63 @@
 //! Configuration: every key of the outside contract, parsed once into types that cannot be wrong.
+//!
+//! Files and environment become one tree in which every value knows its place (`tree`, `yaml`, `environment`); types
+//! are read out of it (`read`), so that every problem is told with file, line, column and what to do. This module
+//! never opens a socket, and nothing it prints holds a secret.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::secret::SecretText;
+mod effective;
+mod environment;
+mod files;
+mod limits;
+mod listen;
+mod problem;
+pub mod quantity;
+mod read;
+mod realms;
+mod recovery;
+mod rules;
+mod store;
+mod telemetry;
+mod text;
+mod tokens;
+mod tree;
+mod upstream;
+mod yaml;
+
+use self::{read::Reader, tree::Node};
+pub use self::{
+    environment::Environment,
+    limits::Limits,
+    listen::{
+        AddressError, Admin, CertificateFiles, ClientAuthentication, ListenAddress, Listener, ListenerSsl, Shape,
+        TlsVersion, is_loopback,
+    },
+    problem::{Place, Problem, Problems},
+    realms::{Anonymous, Authentication, Bootstrap, Jwks, JwtRealm, PrincipalFrom, Realm, Throttle},
+    recovery::{Enrollment, ExpiredStatus, Invalidation, Reauthentication, TransientFailure},
+    store::{StoreConfig, StoreUrl, StoreUrlError},
+    telemetry::{AuditTarget, LogFormat, Logging},
+    tokens::{ApiKeys, Sessions, Tokens},
+    upstream::{
+        Compatibility, Credential, GrantType, HostUrl, HostUrlError, IdentityKind, Jwt, JwtAlgorithm, MAX_HOSTS,
+        Oauth2, SecureUrl, SecureUrlError, Service, TokenWire, Upstream, UpstreamSsl, UpstreamSslError,
+        VerificationMode,
+    },
+};
+
+/// A look at a configuration that is well formed.
+type Check = fn(&Config) -> Vec<Problem>;
 
 /// Everything that can be configured. [`Default`] is what an empty file means.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where clients connect.
     pub listeners: Vec<Listener>,
@@ -21,364 +71,188 @@ pub struct Config {
     pub tokens: Tokens,
     /// API keys.
     pub api_keys: ApiKeys,
+    /// Sessions over token pairs of the cluster.
+    pub sessions: Sessions,
+    /// Repair of expired credentials.
+    pub reauthentication: Reauthentication,
+    /// Retired keys.
+    pub invalidation: Invalidation,
+    /// Agents.
+    pub enrollment: Enrollment,
     /// Limits on what peers may send.
     pub limits: Limits,
     /// Durable state.
     pub store: StoreConfig,
     /// Logs and audit.
     pub logging: Logging,
-    // sessions, reauthentication, invalidation, enrollment: helper adds them in the same manner.
 }
 
-/// One address that clients connect to.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    /// `host:port` or `unix:PATH`.
-    pub address: ListenAddress,
-    /// What this listener is for.
-    pub shape: Shape,
-    /// TLS; absent = plain text.
-    pub ssl: Option<ListenerSsl>,
-    /// Plain text on a non-loopback address is meant.
-    pub insecure: bool,
-    /// Expect a PROXY header from `trusted_proxies`.
-    pub proxy_protocol: bool,
-    /// Networks whose forwarding headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Sidecar: names taken in `Host`.
-    pub hosts: Vec<String>,
-    /// In place of the upstream's.
-    pub credential: Option<Credential>,
-    /// In place of the upstream's.
-    pub identity: Option<IdentityKind>,
+impl Config {
+    /// Loads `files` in order, later ones over earlier ones, and the environment over all. A folder means its `*.yml`
+    /// in name order. Without any file: the first of [`DEFAULT_FILES`] that exists, else the defaults.
+    ///
+    /// # Errors
+    ///
+    /// All problems that can be known without the network.
+    pub fn load(files: &[PathBuf], environment: &Environment) -> Result<Self, Problems> {
+        Self::assemble(files, environment, &[rules::check, files::check])
+    }
+
+    /// As [`Config::load`], and demands the files that a server may start without, such as mounted credentials.
+    ///
+    /// # Errors
+    ///
+    /// All problems that can be known without the network.
+    pub fn check(files: &[PathBuf], environment: &Environment) -> Result<Self, Problems> {
+        Self::assemble(files, environment, &[rules::check, files::check, files::check_late])
+    }
+
+    fn assemble(files: &[PathBuf], environment: &Environment, checks: &[Check]) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let mut tree = Node::empty();
+        for file in expand(files).map_err(|problem| Problems(vec![problem]))? {
+            let name: Arc<str> = file.to_string_lossy().into();
+            let start = Place::File { file: Arc::clone(&name), line: 1, column: 1 };
+            let parsed = std::fs::read_to_string(&file)
+                .map_err(|error| Problem { place: start, ..Problem::new(format!("cannot be read: {error}")) })
+                .and_then(|text| yaml::parse(&text, &name));
+            match parsed {
+                // A file of comments alone says nothing.
+                Ok(Node { value: tree::Value::Null, .. }) => {}
+                Ok(node) => tree.merge(node),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        environment.interpolate(&mut tree, &mut problems);
+        environment.overlay(&mut tree, &mut problems);
+        Self::from_tree(tree, environment, problems, checks)
+    }
+
+    /// What is well formed, but cannot be served by this version: `serve` refuses to start with it.
+    #[must_use]
+    pub fn unsupported(&self) -> Vec<Problem> {
+        rules::unsupported(self)
+    }
+
+    /// Keys whose new value takes effect at the next start only.
+    #[must_use]
+    pub fn restart_needed(&self, new: &Self) -> Vec<String> {
+        effective::restart_needed(self, new)
+    }
+
+    /// The effective configuration as YAML, secrets as `[redacted]`.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        effective::yaml(self)
+    }
+
+    /// JSON Schema of the configuration.
+    #[must_use]
+    pub fn json_schema() -> serde_json::Value {
+        effective::schema()
+    }
+
+    /// Reads the types out of the tree. What fails is reported and taken out, and the rest read again: so one run
+    /// tells everything.
+    fn from_tree(
+        mut tree: Node,
+        environment: &Environment,
+        mut problems: Vec<Problem>,
+        checks: &[Check],
+    ) -> Result<Self, Problems> {
+        for path in problems.iter().map(|problem| problem.path.clone()).filter(|path| !path.is_empty()) {
+            tree.prune(&path);
+        }
+        let mut config = loop {
+            let problem = match Self::deserialize(Reader::new(&tree)) {
+                Ok(config) => break config,
+                Err(problem) => problem,
+            };
+            let path = problem.path.clone();
+            // A container that fails for want of what was taken out of it is no news.
+            let consequence = problems.iter().any(|known| known.path.starts_with(&path) && known.path != path);
+            let again = !path.is_empty() && tree.prune(&path) && problems.len() < MAX_PROBLEMS;
+            if !consequence {
+                problems.push(problem);
+            }
+            if !again {
+                return Err(Problems(problems));
+            }
+        };
+        match environment.bootstrap_password() {
+            Ok(password) => config.authentication.bootstrap.password = password,
+            Err(problem) => problems.push(problem),
+        }
+        // Of a section with problems of its own, nothing further can be said for sure.
+        let broken: Vec<_> = problems.iter().filter_map(|problem| problem.path.first().cloned()).collect();
+        let found = checks.iter().flat_map(|check| check(&config));
+        problems.extend(found.filter(|problem| !problem.path.first().is_some_and(|first| broken.contains(first))).map(
+            |problem| {
+                let node = tree.nearest(&problem.path);
+                Problem { place: node.place.clone(), text: node.shown(), ..problem }
+            },
+        ));
+        if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
+    }
 }
 
-/// Where to listen.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum ListenAddress {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// Unix socket.
-    Unix {
-        /// Path of the socket.
-        path: PathBuf,
-        /// Permission bits.
-        mode: u32,
-    },
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listeners: vec![Listener::default()],
+            admin: Admin::default(),
+            upstream: Upstream::default(),
+            authentication: Authentication::default(),
+            tokens: Tokens::default(),
+            api_keys: ApiKeys::default(),
+            sessions: Sessions::default(),
+            reauthentication: Reauthentication::default(),
+            invalidation: Invalidation::default(),
+            enrollment: Enrollment::default(),
+            limits: Limits::default(),
+            store: StoreConfig::default(),
+            logging: Logging::default(),
+        }
+    }
 }
 
-/// What a listener is for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Shape {
-    /// Sessions over rotating token pairs.
-    Broker,
-    /// Callers judged here.
-    Gate,
-    /// No credentials asked; loopback only.
-    Sidecar,
+/// The files that are meant, folders replaced by what is in them.
+fn expand(files: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
+    if files.is_empty() {
+        return Ok(DEFAULT_FILES.iter().map(PathBuf::from).find(|file| file.is_file()).into_iter().collect());
+    }
+    let mut expanded = Vec::new();
+    for file in files {
+        if file.is_dir() {
+            expanded.extend(folder(file)?);
+        } else {
+            expanded.push(file.clone());
+        }
+    }
+    Ok(expanded)
 }
 
-/// A listener's TLS.
-#[derive(Clone, Debug)]
-pub struct ListenerSsl {
-    /// The default certificate first, then those of `certificates`.
-    pub certificates: Vec<CertificateFiles>,
-    /// Whether clients show certificates.
-    pub client_authentication: ClientAuthentication,
-    /// CAs of client certificates.
-    pub certificate_authorities: Vec<PathBuf>,
-    /// Versions taken.
-    pub supported_protocols: Vec<TlsVersion>,
+fn folder(path: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let failed = |error| Problem::new(format!("{} cannot be read: {error}", path.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        if file.extension().is_some_and(|extension| extension == "yml") && file.is_file() {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        return Err(Problem::new(format!("{} holds no *.yml", path.display())));
+    }
+    files.sort();
+    Ok(files)
 }
 
-/// A certificate chain and its key, both PEM files.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct CertificateFiles {
-    /// Chain, leaf first.
-    pub certificate: PathBuf,
-    /// Private key.
-    pub key: PathBuf,
-}
+/// Read when no file is named: the first that exists.
+pub const DEFAULT_FILES: &[&str] = &["config/searchgate.yml", "/etc/searchgate/searchgate.yml"];
 
-/// Whether clients show certificates.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ClientAuthentication {
-    /// Not asked.
-    None,
-    /// Asked, not needed.
-    Optional,
-    /// Needed.
-    Required,
-}
+/// Nobody reads more at once.
+const MAX_PROBLEMS: usize = 100;
 
-/// A TLS version.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    V12,
-    /// TLS 1.3.
-    V13,
-}
-
-/// The admin listener.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    /// Its address.
-    pub address: SocketAddr,
-}
-
-/// The cluster.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    /// Nodes; at least one.
-    pub hosts: Vec<HostUrl>,
-    /// TLS to them.
-    pub ssl: UpstreamSsl,
-    /// What they are shown.
-    pub credential: Credential,
-    /// How they are told who calls.
-    pub identity: IdentityKind,
-    /// What is rewritten for clients.
-    pub compatibility: Compatibility,
-    /// To open a connection.
-    pub connect_timeout: Duration,
-    /// To the first byte of the answer.
-    pub request_timeout: Duration,
-    /// Time between probes.
-    pub health_interval: Duration,
-    /// Failures in a row that take a node out.
-    pub eject_after: u32,
-}
-
-/// `http://host:port` or `https://host:port`, no path.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HostUrl {
-    /// Whether it speaks TLS.
-    pub tls: bool,
-    /// Host name or address, without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
-
-/// TLS to the cluster.
-#[derive(Clone, Debug, Default)]
-pub struct UpstreamSsl {
-    /// CA files; empty = the system's.
-    pub certificate_authorities: Vec<PathBuf>,
-    /// What is checked.
-    pub verification_mode: VerificationMode,
-    /// SHA-256 of a CA certificate to trust, hexadecimal.
-    pub ca_trusted_fingerprint: Option<[u8; 32]>,
-    /// Client certificate shown to the cluster.
-    pub client: Option<CertificateFiles>,
-}
-
-/// What is checked of the cluster's certificate.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum VerificationMode {
-    /// Chain only, not the name.
-    Certificate,
-    /// Chain and name.
-    #[default]
-    Full,
-    /// Nothing.
-    None,
-}
-
-/// What the cluster is shown.
-#[derive(Clone, Debug, Default)]
-pub enum Credential {
-    /// An API key (`encoded`) from a file.
-    ApiKey {
-        /// The file.
-        api_key_file: PathBuf,
-    },
-    /// User and password.
-    Basic {
-        /// User name.
-        username: String,
-        /// File with the password.
-        password_file: PathBuf,
-    },
-    /// A bearer token from a file.
-    Bearer {
-        /// The file.
-        token_file: PathBuf,
-    },
-    /// Nothing.
-    #[default]
-    None,
-    /// The caller's own header.
-    Passthrough,
-    // oauth2, session: parsed and kept, refused by `serve` until their issue lands.
-}
-
-/// How the cluster is told who calls.
-#[derive(Clone, Debug, Default)]
-pub enum IdentityKind {
-    /// It is not.
-    #[default]
-    None,
-    /// `x-proxy-user` and friends.
-    ProxyHeaders,
-    /// `es-security-runas-user`.
-    RunAs,
-}
-
-/// What is rewritten for clients.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Compatibility {
-    /// Ask the cluster.
-    Auto,
-    /// Elasticsearch.
-    Elasticsearch,
-    /// Nothing, and no product header.
-    Off,
-    /// OpenSearch.
-    Opensearch,
-}
-
-/// Who is who.
-#[derive(Clone, Debug)]
-pub struct Authentication {
-    /// Asked in this order.
-    pub realms: Vec<Realm>,
-    /// The first password of `elastic`.
-    pub bootstrap_password: Option<SecretText>,
-    /// What callers without credentials are.
-    pub anonymous: Anonymous,
-    /// Slows password guessing.
-    pub throttle: Throttle,
-}
-
-/// One realm.
-#[derive(Clone, Debug)]
-pub enum Realm {
-    /// Users made through the API.
-    Native {
-        /// Its name.
-        name: String,
-    },
-    /// The bootstrap superuser.
-    Reserved,
-    // file, jwt, pki, cluster: parsed and kept, refused by `serve` until their issue lands.
-}
-
-/// Anonymous access; off while `roles` is empty.
-#[derive(Clone, Debug)]
-pub struct Anonymous {
-    /// Principal name.
-    pub username: String,
-    /// Its roles.
-    pub roles: Vec<String>,
-}
-
-/// Password throttling; off while `failures` is 0.
-#[derive(Clone, Debug)]
-pub struct Throttle {
-    /// Wrong passwords for a user from one address within the window.
-    pub failures: u32,
-    /// The window.
-    pub window: Duration,
-    /// How long they are refused then.
-    pub block: Duration,
-}
-
-/// Access tokens.
-#[derive(Clone, Debug)]
-pub struct Tokens {
-    /// Life of an access token.
-    pub access_lifetime: Duration,
-    /// Life of a refresh token.
-    pub refresh_lifetime: Duration,
-    /// Time in which a used refresh token gives the same pair.
-    pub reuse_window: Duration,
-    /// Time between removals.
-    pub cleanup_interval: Duration,
-}
-
-/// API keys.
-#[derive(Clone, Debug)]
-pub struct ApiKeys {
-    /// How long a dead key is listed.
-    pub retention: Duration,
-    /// Time between removals.
-    pub cleanup_interval: Duration,
-    /// Longest life.
-    pub max_lifetime: Option<Duration>,
-    /// Life when none is asked for.
-    pub default_lifetime: Option<Duration>,
-    /// Most live keys of an owner.
-    pub max_per_owner: u64,
-    /// Principals kept in memory.
-    pub cache_entries: usize,
-}
-
-/// Limits on what peers may send.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// A header block.
-    pub header_bytes: u64,
-    /// A body.
-    pub body_bytes: u64,
-    /// Open client connections.
-    pub connections: usize,
-    /// To send a header block.
-    pub header_timeout: Duration,
-    /// A silent connection.
-    pub idle_timeout: Duration,
-}
-
-/// Durable state.
-#[derive(Clone, Debug)]
-pub struct StoreConfig {
-    /// Where.
-    pub url: StoreUrl,
-    /// Seals what must be readable again.
-    pub master_key_file: Option<PathBuf>,
-}
-
-/// Where durable state lives.
-#[derive(Clone, Debug)]
-pub enum StoreUrl {
-    /// Nowhere: for tests and `demo`.
-    Memory,
-    /// A PostgreSQL server; the text may hold a password.
-    Postgres(SecretText),
-    /// A SQLite file.
-    Sqlite(PathBuf),
-}
-
-/// Logs and audit.
-#[derive(Clone, Debug)]
-pub struct Logging {
-    /// Shape of a line.
-    pub format: LogFormat,
-    /// A tracing filter.
-    pub level: String,
-    /// Where audit events go.
-    pub audit: AuditTarget,
-}
-
-/// Shape of a log line.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum LogFormat {
-    /// Text on a terminal, ECS JSON otherwise.
-    Auto,
-    /// ECS JSON.
-    Json,
-    /// Text.
-    Text,
-}
-
-/// Where audit events go.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum AuditTarget {
-    /// A file, reopened on SIGUSR1.
-    File(PathBuf),
-    /// Nowhere.
-    Off,
-    /// Standard output.
-    Stdout,
-}
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,10 @@ impl Credentials {
                 Source::File { scheme: Scheme::Bearer, file: token_file.clone() }
             }
             config::Credential::Passthrough => Source::Passthrough,
-            config::Credential::None => Source::None,
+            // Configuration with these two is refused at start; shown is nothing.
+            config::Credential::None | config::Credential::Oauth2(_) | config::Credential::Session { .. } => {
+                Source::None
+            }
         };
         let header = source.read();
         Self {

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
+use http_body::Body as _;
 use http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts, uri};
 use tokio::time::Instant;
 
 use crate::{
     authorize::Permit,
+    body::Body,
     config::IdentityKind,
     upstream::{
         Product,
@@ -45,14 +47,18 @@ pub enum ForwardError {
 
 /// Makes the head that the cluster sees out of a cleaned one of the client.
 ///
-/// The path goes on as it came. Framing follows the body: `Content-Length` where it is known, else chunked.
+/// The path goes on as it came. Framing follows the body: `Content-Length` where it is known, else chunked, which is
+/// said aloud: without it the client side of hyper takes it that a `GET` has no body, and searches have one.
 #[must_use]
-pub fn head(parts: Parts) -> Request<()> {
+pub fn head(parts: Parts, body: &Body) -> Request<()> {
     let Parts { method, uri, headers, .. } = parts;
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = origin_form(uri);
     *request.headers_mut() = headers;
+    if !body.is_end_stream() && body.size_hint().exact().is_none() {
+        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     request
 }
 
@@ -117,7 +123,7 @@ fn refusal(error: &SendError, progress: Option<&Progress>) -> ForwardError {
     match progress.and_then(Progress::failure) {
         Some(Failure::ClientGone) => return ForwardError::ClientGone,
         Some(Failure::Stalled) => return ForwardError::BodyStalled,
-        Some(Failure::TooLarge) => return ForwardError::BodyTooLarge { limit: 0 },
+        Some(Failure::TooLarge { limit }) => return ForwardError::BodyTooLarge { limit },
         None => {}
     }
     match error {

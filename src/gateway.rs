@@ -3,7 +3,7 @@
 use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -35,6 +35,7 @@ use crate::{
 };
 
 pub mod answer;
+pub mod build;
 pub mod drain;
 pub mod reload;
 pub mod serve;
@@ -187,7 +188,7 @@ impl Door {
         let rewrite = compatibility::request(mode, &mut parts, peer);
         forward::identify_caller(&mut parts.headers, &permit, &self.site.identity, product);
         let credential = self.site.credentials.choose(&permit)?;
-        let head = forward::head(parts);
+        let head = forward::head(parts, &body);
         // Kept only where a refusal may be mended and nothing of the body is gone.
         let again = match &credential {
             Chosen::Gateway(held) if self.site.credentials.can_be_replaced() => {
@@ -326,9 +327,4 @@ impl Handle for Door {
         response.body_mut().settle(record);
         response
     }
-}
-
-/// Ends a connection whose framing is in doubt once the answer has left.
-pub fn close(response: &mut Response<Answer>) {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }

@@ -1,19 +1,32 @@
 //! API keys: create, find, invalidate, verify.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use base64::{
+    Engine,
+    alphabet::Alphabet,
+    engine::{
+        GeneralPurpose,
+        general_purpose::{NO_PAD, URL_SAFE_NO_PAD},
+    },
+};
 use serde_json::{Map, Value};
 
 use crate::{
     clock::Clock,
     config,
     model::{KeyId, Timestamp},
-    secret::SecretText,
-    store::{AnyStore, ApiKeyRecord, Creator, KeyFilter, StoreError},
+    secret::{self, SecretText},
+    store::{self, AnyStore, ApiKeyRecord, Creator, KeyFilter, SaltedDigest, Store, StoreError},
 };
 
 /// The API keys of this gateway.
-pub struct Keys {}
+pub struct Keys {
+    store: AnyStore,
+    clock: Clock,
+    config: config::ApiKeys,
+    revoked: Revoked,
+}
 
 /// Told of every key that stopped working, before the caller who stopped it gets an answer.
 pub type Revoked = Arc<dyn Fn(&KeyId) + Send + Sync>;
@@ -94,8 +107,7 @@ impl Keys {
     /// Keys kept in `store`.
     #[must_use]
     pub fn new(store: AnyStore, clock: Clock, config: config::ApiKeys, revoked: Revoked) -> Self {
-        let _ = (store, clock, config, revoked);
-        todo!()
+        Self { store, clock, config, revoked }
     }
 
     /// Makes a key; returns once it is durable.
@@ -104,8 +116,28 @@ impl Keys {
     ///
     /// [`KeysError`].
     pub async fn create(&self, new: NewKey) -> Result<CreatedKey, KeysError> {
-        let _ = new;
-        todo!()
+        let creation = self.clock.now();
+        let life = life(new.life, &self.config)?;
+        let expiration = life.map(|life| creation.plus(life));
+        let id = new_id(creation);
+        let secret = SecretText::new(URL_SAFE_NO_PAD.encode(secret::random::<16>()));
+        let key = ApiKeyRecord {
+            id: id.clone(),
+            name: new.name,
+            secret: SaltedDigest::of(secret.expose()),
+            creation,
+            expiration,
+            invalidation: None,
+            creator: new.creator,
+            role_descriptors: new.role_descriptors,
+            limited_by: new.limited_by,
+            metadata: new.metadata,
+        };
+        let max = self.config.max_per_owner;
+        if !self.store.insert_key(key, max).await? {
+            return Err(KeysError::TooMany { max });
+        }
+        Ok(CreatedKey { id, expiration, secret })
     }
 
     /// Keys that match, in the order of their creation.
@@ -114,8 +146,7 @@ impl Keys {
     ///
     /// [`KeysError::Store`].
     pub async fn find(&self, filter: &KeyFilter) -> Result<Vec<ApiKeyRecord>, KeysError> {
-        let _ = filter;
-        todo!()
+        Ok(self.store.keys(filter).await?)
     }
 
     /// Invalidates what matches; returns once it is durable and every cache has forgotten.
@@ -124,8 +155,18 @@ impl Keys {
     ///
     /// [`KeysError::Store`].
     pub async fn invalidate(&self, filter: &KeyFilter) -> Result<Invalidated, KeysError> {
-        let _ = filter;
-        todo!()
+        let (store, revoked, filter, at) =
+            (self.store.clone(), Arc::clone(&self.revoked), filter.clone(), self.clock.now());
+        let invalidated = store::complete(async move {
+            let ids = store.invalidate_keys(&filter, at).await?;
+            for id in &ids {
+                revoked(id);
+            }
+            Ok::<_, StoreError>(ids)
+        })
+        .await?;
+        // One transaction finds and marks them, so no race can have marked one in between.
+        Ok(Invalidated { invalidated, previously: Vec::new() })
     }
 
     /// Judges a presented key, in the order of API page section 2.5.
@@ -134,7 +175,65 @@ impl Keys {
     ///
     /// [`StoreError`].
     pub async fn verify(&self, id: &KeyId, secret: &str) -> Result<KeyVerdict, StoreError> {
-        let _ = (id, secret);
-        todo!()
+        Ok(match self.store.key(id).await? {
+            None => KeyVerdict::Unknown,
+            Some(key) => judge(key, secret, self.clock.now()),
+        })
+    }
+
+    /// Removes keys that have been dead for longer than they are kept; returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn remove_expired(&self) -> Result<u64, StoreError> {
+        self.store.remove_keys(self.clock.now().minus(self.config.retention)).await
     }
 }
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").finish_non_exhaustive()
+    }
+}
+
+/// How long a key lives for which `asked` was asked.
+fn life(asked: Option<Duration>, config: &config::ApiKeys) -> Result<Option<Duration>, KeysError> {
+    match (asked.or(config.default_lifetime), config.max_lifetime) {
+        (Some(life), Some(max)) if life > max => Err(KeysError::LifeTooLong { max }),
+        (life, max) => Ok(life.or(max)),
+    }
+}
+
+/// The flag first, then the secret, then time: an invalidated key says so to anyone, an expired one only to its owner.
+fn judge(key: ApiKeyRecord, secret: &str, now: Timestamp) -> KeyVerdict {
+    if key.invalidation.is_some() {
+        KeyVerdict::Invalidated
+    } else if !key.secret.matches(secret) {
+        KeyVerdict::WrongSecret
+    } else if key.expiration.is_some_and(|expiration| expiration <= now) {
+        KeyVerdict::Expired
+    } else {
+        KeyVerdict::Accept(Box::new(key))
+    }
+}
+
+/// 42 bits of time (until 2109) and 78 of chance, so that ids sort as their keys were made and fill an index in order.
+fn new_id(creation: Timestamp) -> KeyId {
+    let time = u128::from(creation.as_millis()) << 86;
+    let chance = u128::from_be_bytes(secret::random()) >> 42;
+    let [id @ .., _] = (time | chance).to_be_bytes();
+    KeyId(SORTED.encode(id).into())
+}
+
+/// URL-safe base64 whose texts sort as the bytes do.
+const SORTED: GeneralPurpose = {
+    let alphabet = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+    match Alphabet::new(alphabet) {
+        Ok(alphabet) => GeneralPurpose::new(&alphabet, NO_PAD),
+        Err(_) => panic!("64 different characters"),
+    }
+};
+
+#[cfg(test)]
+mod tests;

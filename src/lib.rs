@@ -5,6 +5,7 @@
 //! [`credential`] picks what the cluster is shown, [`forward`] sends over [`upstream`], and
 //! [`reauthenticate`] judges a refusal. [`api`] answers what searchgate serves itself and [`respond`]
 //! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`] and [`tokens`].
+//! Beside the pipeline: [`demo`], a throw-away cluster to try it on.
 
 pub mod admin;
 pub mod api;
@@ -15,6 +16,7 @@ pub mod clock;
 pub mod compatibility;
 pub mod config;
 pub mod credential;
+pub mod demo;
 pub mod forward;
 pub mod gateway;
 pub mod identify;
@@ -23,6 +25,7 @@ pub mod listener;
 pub mod model;
 pub mod passwords;
 pub mod path;
+pub mod pem;
 pub mod reauthenticate;
 pub mod respond;
 pub mod secret;

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{
@@ -35,6 +36,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::Limits,
     listener::{
+        bind::Bound,
         peer::{Peer, TlsFacts},
         proxy_protocol::Parsed,
         socket::{Socket, Transport},
@@ -69,15 +71,15 @@ pub struct Terms {
     /// A PROXY header comes first.
     pub proxy_protocol: bool,
     /// Whose forwarding headers and PROXY headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Limits on what peers may send.
-    pub limits: Limits,
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// Limits on what peers may send; a connection keeps those that it began with.
+    pub limits: Arc<ArcSwap<Limits>>,
 }
 
 /// What all listeners of the process share.
 #[derive(Clone, Debug)]
 pub struct Reception {
-    /// Places for connections; an accept loop waits for one before it accepts.
+    /// Places for connections; an accept loop takes one for each.
     pub places: Arc<Semaphore>,
     /// Cancelled when the process drains: connections finish what they do and close.
     pub draining: CancellationToken,
@@ -105,19 +107,18 @@ pub trait Handle: 'static {
 /// Accepts connections until the process drains; then takes what the kernel has queued already and returns.
 pub async fn accept<H: Handle>(acceptor: Acceptor, terms: Rc<Terms>, reception: Reception, handler: Rc<H>) {
     loop {
-        let place = tokio::select! {
-            biased;
-            () = reception.draining.cancelled() => break,
-            place = Arc::clone(&reception.places).acquire_owned() => place,
-        };
-        let Ok(place) = place else { break };
         let accepted = tokio::select! {
             biased;
             () = reception.draining.cancelled() => break,
             accepted = acceptor.accept() => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => serve(socket, peer, &terms, &reception, &handler, place),
+            Ok((socket, peer)) => {
+                // A thread that waits for clients must not sit on a place that another thread's client needs, so
+                // the place is taken afterwards; while there is none, further clients wait in the kernel's queue.
+                let Ok(place) = Arc::clone(&reception.places).acquire_owned().await else { break };
+                serve(socket, peer, &terms, &reception, &handler, place);
+            }
             Err(error) => {
                 // Mostly no file descriptors left: trying again at once would only spin.
                 tracing::error!(%error, "cannot accept connections");
@@ -165,7 +166,12 @@ pub async fn converse<H: Handle>(
     metrics: &Metrics,
     handler: Rc<H>,
 ) -> io::Result<()> {
+<<<<<<< HEAD
+    let limits = &*terms.limits.load_full();
+=======
     let limits = &terms.limits;
+    peer.proxies = Arc::clone(&terms.trusted_proxies);
+>>>>>>> h/edge
     peer.trusted = peer.ip().is_some_and(|ip| peer::trusted(&terms.trusted_proxies, ip));
     if terms.proxy_protocol {
         if !peer.trusted {
@@ -351,6 +357,18 @@ async fn poll_now<F: Future>(future: F) -> Option<F::Output> {
 }
 
 impl Acceptor {
+    /// Hands a bound socket to this thread's runtime.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn new(bound: Bound) -> io::Result<Self> {
+        match bound {
+            Bound::Tcp(socket) => TcpListener::from_std(socket).map(Self::Tcp),
+            Bound::Unix(socket) => UnixListener::from_std(socket).map(Self::Unix),
+        }
+    }
+
     async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
             Self::Tcp(listener) => {

@@ -1,18 +1,22 @@
 //! Users of the `native` and `reserved` realms, and the roles that their names stand for.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     model::Identity,
     passwords::{Busy, Passwords},
     secret::SecretText,
-    store::{AnyStore, StoreError, UserNamespace, UserRecord},
+    store::{self, AnyStore, Store, StoreError, UserNamespace, UserRecord},
 };
 
 /// The users of this gateway.
-pub struct Users {}
+pub struct Users {
+    store: AnyStore,
+    passwords: Passwords,
+    changed: Changed,
+}
 
 /// Told the name of every user that changed, before the caller who changed it gets an answer.
 pub type Changed = Arc<dyn Fn(UserNamespace, &str) + Send + Sync>;
@@ -35,8 +39,7 @@ impl Users {
     /// Users kept in `store`.
     #[must_use]
     pub fn new(store: AnyStore, passwords: Passwords, changed: Changed) -> Self {
-        let _ = (store, passwords, changed);
-        todo!()
+        Self { store, passwords, changed }
     }
 
     /// Gives `elastic` its first password; does nothing when it has one. Returns whether it did.
@@ -45,8 +48,18 @@ impl Users {
     ///
     /// [`UsersError`].
     pub async fn bootstrap(&self, password: &SecretText) -> Result<bool, UsersError> {
-        let _ = password;
-        todo!()
+        if self.is_bootstrapped().await? {
+            return Ok(false);
+        }
+        let identity = Identity {
+            username: SUPERUSER.into(),
+            roles: vec!["superuser".into()],
+            metadata: Map::from_iter([("_reserved".to_owned(), json!(true))]),
+            ..Identity::default()
+        };
+        let password = Some(self.passwords.hash(password.clone()).await?);
+        self.write(UserRecord { identity, namespace: UserNamespace::Reserved, password, enabled: true }).await?;
+        Ok(true)
     }
 
     /// Whether `elastic` has a password.
@@ -55,11 +68,12 @@ impl Users {
     ///
     /// [`StoreError`].
     pub async fn is_bootstrapped(&self) -> Result<bool, StoreError> {
-        todo!()
+        let user = self.store.user(UserNamespace::Reserved, SUPERUSER).await?;
+        Ok(user.is_some_and(|user| user.password.is_some()))
     }
 
     /// The user behind a name and password. `None` for a wrong password, an unknown and a disabled user, all at the
-    /// same cost.
+    /// same cost. Only a name that is not reserved costs nothing in the reserved namespace: that is no secret.
     ///
     /// # Errors
     ///
@@ -70,8 +84,15 @@ impl Users {
         name: &str,
         password: SecretText,
     ) -> Result<Option<UserRecord>, UsersError> {
-        let _ = (namespace, name, password);
-        todo!()
+        let account = match namespace {
+            UserNamespace::Native => format!("native/{name}"),
+            UserNamespace::Reserved if name == SUPERUSER => format!("reserved/{name}"),
+            UserNamespace::Reserved => return Ok(None),
+        };
+        let user = self.store.user(namespace, name).await?;
+        let hash = user.as_ref().and_then(|user| user.password.clone());
+        let right = self.passwords.verify(&account, hash, password).await?;
+        Ok(user.filter(|user| right && user.enabled))
     }
 
     /// Creates or replaces a native user; returns whether it is new. An existing one keeps its password when
@@ -86,14 +107,151 @@ impl Users {
         password: Option<SecretText>,
         enabled: bool,
     ) -> Result<bool, UsersError> {
-        let _ = (identity, password, enabled);
-        todo!()
+        let namespace = UserNamespace::Native;
+        let password = match password {
+            Some(password) => Some(self.passwords.hash(password).await?),
+            None if self.store.user(namespace, &identity.username).await?.is_some() => None,
+            None => return Err(UsersError::NoPassword),
+        };
+        self.write(UserRecord { identity, namespace, password, enabled }).await
     }
 
     /// Descriptors of the roles named, name → descriptor; names that no role bears are left out.
     #[must_use]
     pub fn descriptors(roles: &[Box<str>]) -> Map<String, Value> {
-        let _ = roles;
-        todo!()
+        roles.iter().filter(|role| &***role == "superuser").map(|role| (role.to_string(), superuser())).collect()
+    }
+
+    async fn write(&self, user: UserRecord) -> Result<bool, UsersError> {
+        let (store, changed) = (self.store.clone(), Arc::clone(&self.changed));
+        store::complete(async move {
+            let (namespace, name) = (user.namespace, user.identity.username.clone());
+            let new = store.put_user(user).await?;
+            changed(namespace, &name);
+            Ok(new)
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Users").finish_non_exhaustive()
+    }
+}
+
+/// The built-in role `superuser`, in the form and order in which the API shows a descriptor.
+fn superuser() -> Value {
+    let restricted = json!(["monitor", "read", "view_index_metadata", "read_cross_cluster"]);
+    json!({
+        "cluster": ["all"],
+        "indices": [
+            {"names": ["*"], "privileges": ["all"], "allow_restricted_indices": false},
+            {"names": ["*"], "privileges": restricted, "allow_restricted_indices": true},
+        ],
+        "applications": [{"application": "*", "privileges": ["*"], "resources": ["*"]}],
+        "run_as": ["*"],
+        "metadata": {"_reserved": true},
+        "transient_metadata": {"enabled": true},
+        "remote_indices": [
+            {"names": ["*"], "privileges": ["all"], "allow_restricted_indices": false, "clusters": ["*"]},
+            {"names": ["*"], "privileges": restricted, "allow_restricted_indices": true, "clusters": ["*"]},
+        ],
+        "remote_cluster": [{"privileges": ["monitor_enrich", "monitor_stats"], "clusters": ["*"]}],
+        "description": "May do everything: manage the cluster, read and write every index, and act as any user. \
+            Restricted indices can only be read.",
+    })
+}
+
+/// The reserved user that bootstraps everything else.
+const SUPERUSER: &str = "elastic";
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::store::memory::Memory;
+
+    type News = Arc<Mutex<Vec<(UserNamespace, String)>>>;
+
+    fn users() -> (Users, News) {
+        let news = News::default();
+        let heard = Arc::clone(&news);
+        let changed: Changed = Arc::new(move |namespace, name| heard.lock().push((namespace, name.to_owned())));
+        (Users::new(AnyStore::Memory(Arc::new(Memory::default())), Passwords::start(1, 8), changed), news)
+    }
+
+    fn text(text: &str) -> SecretText {
+        SecretText::new(text.to_owned())
+    }
+
+    fn identity(name: &str) -> Identity {
+        Identity { username: name.into(), ..Identity::default() }
+    }
+
+    async fn may_enter(users: &Users, name: &str, password: &str) -> bool {
+        users.verify(UserNamespace::Native, name, text(password)).await.unwrap().is_some()
+    }
+
+    #[tokio::test]
+    async fn the_superuser_takes_its_first_password_and_no_second() {
+        let (users, _) = users();
+        assert!(!users.is_bootstrapped().await.unwrap());
+        assert!(users.bootstrap(&text("first-password")).await.unwrap());
+        assert!(!users.bootstrap(&text("second-password")).await.unwrap());
+        assert!(users.is_bootstrapped().await.unwrap());
+        let user = users.verify(UserNamespace::Reserved, "elastic", text("first-password")).await.unwrap().unwrap();
+        assert_eq!(user.identity.roles, ["superuser".into()]);
+        let second = users.verify(UserNamespace::Reserved, "elastic", text("second-password")).await.unwrap();
+        assert!(second.is_none());
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_an_enabled_user_is_accepted() {
+        let (users, _) = users();
+        assert!(users.put(identity("jack"), Some(text("secret1")), true).await.unwrap());
+        assert!(may_enter(&users, "jack", "secret1").await);
+        assert!(!may_enter(&users, "jack", "secret2").await);
+        assert!(!may_enter(&users, "jill", "secret1").await);
+        assert!(!users.put(identity("jack"), None, false).await.unwrap());
+        assert!(!may_enter(&users, "jack", "secret1").await);
+    }
+
+    #[tokio::test]
+    async fn an_update_without_a_password_keeps_it() {
+        let (users, _) = users();
+        users.put(identity("jack"), Some(text("secret1")), true).await.unwrap();
+        users.put(Identity { email: Some("j@k".into()), ..identity("jack") }, None, true).await.unwrap();
+        assert!(may_enter(&users, "jack", "secret1").await);
+    }
+
+    #[tokio::test]
+    async fn a_new_user_needs_a_password() {
+        let (users, news) = users();
+        let refused = users.put(identity("jack"), None, true).await;
+        assert!(matches!(refused, Err(UsersError::NoPassword)));
+        assert!(news.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_change_is_announced_before_the_answer() {
+        let (users, news) = users();
+        users.put(identity("jack"), Some(text("secret1")), true).await.unwrap();
+        assert_eq!(*news.lock(), [(UserNamespace::Native, "jack".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_native_user_does_not_enter_as_a_reserved_one() {
+        let (users, _) = users();
+        users.put(identity("elastic"), Some(text("secret1")), true).await.unwrap();
+        assert!(users.verify(UserNamespace::Reserved, "elastic", text("secret1")).await.unwrap().is_none());
+    }
+
+    #[test]
+    fn unknown_roles_have_no_descriptor() {
+        let descriptors = Users::descriptors(&["nothing".into(), "superuser".into()]);
+        assert_eq!(descriptors.keys().collect::<Vec<_>>(), ["superuser"]);
+        assert_eq!(descriptors["superuser"]["indices"][1]["allow_restricted_indices"], true);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts, uri::PathAndQuery};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
@@ -202,9 +202,3 @@ fn text(value: Option<&HeaderValue>) -> Option<&str> {
 
 const X_OPAQUE_ID: HeaderName = HeaderName::from_static("x-opaque-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// Whether a client asked for the connection to end.
-#[must_use]
-pub fn wants_close(headers: &HeaderMap) -> bool {
-    headers.get(header::CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
-}

@@ -9,6 +9,37 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::config::ListenAddress;
+
+/// A bound socket, of no runtime yet.
+#[derive(Debug)]
+pub enum Bound {
+    /// TCP.
+    Tcp(TcpListener),
+    /// Unix.
+    Unix(UnixListener),
+}
+
+/// Binds `address` once for each of `threads`; tells the address that it became.
+///
+/// # Errors
+///
+/// Those of [`tcp`] and [`unix`].
+pub fn open(address: &ListenAddress, threads: usize) -> io::Result<(Vec<Bound>, ListenAddress)> {
+    match address {
+        ListenAddress::Tcp(address) => {
+            let sockets = tcp(*address, threads)?;
+            let bound = sockets.first().map_or(Ok(*address), TcpListener::local_addr)?;
+            Ok((sockets.into_iter().map(Bound::Tcp).collect(), ListenAddress::Tcp(bound)))
+        }
+        ListenAddress::Unix { path, mode } => {
+            let socket = unix(path, *mode)?;
+            let copies = (0..threads).map(|_| socket.try_clone().map(Bound::Unix)).collect::<io::Result<_>>()?;
+            Ok((copies, address.clone()))
+        }
+    }
+}
+
 /// One socket for each of `threads`, all on `address`; port 0 picks one port for all.
 ///
 /// Another process that listens there is an error, although sockets that share a port would not collide with it.

@@ -30,11 +30,19 @@ struct Told {
     product: Product,
 }
 
-/// Asks every host once. Done before the first request is served, so that it finds the cluster known.
-pub async fn probe_all(upstream: &Upstream, credential: &ProbeCredential) {
-    for host in upstream.hosts() {
-        probe(upstream, host, credential).await;
+/// Asks every host once, all at the same time. Done before the first request is served, so that it finds the cluster
+/// known.
+pub async fn probe_all(upstream: &Arc<Upstream>, credential: &ProbeCredential) {
+    let mut probes = tokio::task::JoinSet::new();
+    for index in 0..upstream.hosts().len() {
+        let (upstream, credential) = (Arc::clone(upstream), Arc::clone(credential));
+        probes.spawn(async move {
+            if let Some(host) = upstream.hosts().get(index) {
+                probe(&upstream, host, &credential).await;
+            }
+        });
     }
+    while probes.join_next().await.is_some() {}
 }
 
 /// Asks every host at each interval until `stop`.

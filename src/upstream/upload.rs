@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use crate::body::{Body, BodyError};
@@ -41,7 +41,10 @@ pub enum Failure {
     /// The client stalled.
     Stalled,
     /// Longer than the limit.
-    TooLarge,
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
 }
 
 impl Upload {
@@ -108,7 +111,7 @@ impl http_body::Body for Upload {
                 let received = progress.received.get() + frame.data_ref().map_or(0, |data| data.len() as u64);
                 progress.received.set(received);
                 if received > this.limit {
-                    this.fail(Failure::TooLarge);
+                    this.fail(Failure::TooLarge { limit: this.limit });
                     return Poll::Ready(Some(Err(BodyError::TooLarge { limit: this.limit })));
                 }
                 if this.body.is_end_stream() {
@@ -149,7 +152,7 @@ mod tests {
     async fn one_byte_too_many_ends_the_upload() {
         let (upload, progress) = Upload::new(Body::from(Bytes::from_static(b"123456")), 5, Duration::from_secs(1));
         assert!(upload.collect().await.is_err());
-        assert_eq!(progress.unwrap().failure(), Some(Failure::TooLarge));
+        assert_eq!(progress.unwrap().failure(), Some(Failure::TooLarge { limit: 5 }));
     }
 
     #[test]

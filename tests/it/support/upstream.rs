@@ -1,0 +1,270 @@
+//! A scripted cluster: answers what it is told to, and remembers what it was asked.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use hyper::{body::{Frame, Incoming}, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+
+/// A cluster of any number of hosts that share one script.
+#[derive(Clone)]
+pub struct Upstream(Rc<State>);
+
+struct State {
+    script: RefCell<VecDeque<Reply>>,
+    /// When the script is at its end.
+    otherwise: Option<Reply>,
+    seen: RefCell<Vec<Seen>>,
+    wire: RefCell<Vec<u8>>,
+    connections: Cell<usize>,
+    open: Cell<usize>,
+    down: RefCell<Vec<usize>>,
+}
+
+/// One thing that the cluster does.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Answers once the whole request is there.
+    Answer { status: u16, headers: Vec<(&'static str, String)>, body: Bytes },
+    /// Answers at once, without reading the request's body.
+    Early(u16),
+    /// Answers with a body that comes in pieces, then trailers.
+    Pieces(Vec<&'static str>, Vec<(&'static str, &'static str)>),
+    /// Breaks the connection instead of answering.
+    Break,
+    /// Answers after this long.
+    After(Duration, Box<Reply>),
+    /// Sends a piece, and then nothing any more.
+    Stall(&'static str),
+}
+
+/// A request as the cluster read it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub host: usize,
+    pub method: Method,
+    pub target: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
+}
+
+impl Reply {
+    pub fn status(status: u16) -> Self {
+        Self::Answer { status, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    pub fn json(status: u16, body: &str) -> Self {
+        let kind = ("content-type", "application/json".to_owned());
+        Self::Answer { status, headers: vec![kind], body: Bytes::from(body.to_owned()) }
+    }
+
+    pub fn header(self, name: &'static str, value: &str) -> Self {
+        match self {
+            Self::Answer { status, mut headers, body } => {
+                headers.push((name, value.to_owned()));
+                Self::Answer { status, headers, body }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Upstream {
+    /// Answers in this order; what comes after is answered by breaking the connection.
+    pub fn script(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::new(replies.into_iter().collect(), None)
+    }
+
+    /// Answers everything alike.
+    pub fn always(reply: Reply) -> Self {
+        Self::new(VecDeque::new(), Some(reply))
+    }
+
+    fn new(script: VecDeque<Reply>, otherwise: Option<Reply>) -> Self {
+        Self(Rc::new(State {
+            script: RefCell::new(script),
+            otherwise,
+            seen: RefCell::default(),
+            wire: RefCell::default(),
+            connections: Cell::new(0),
+            open: Cell::new(0),
+            down: RefCell::default(),
+        }))
+    }
+
+    /// All requests so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.0.seen.borrow().clone()
+    }
+
+    /// All bytes that the gateway sent, over all connections.
+    pub fn wire(&self) -> Vec<u8> {
+        self.0.wire.borrow().clone()
+    }
+
+    /// Connections opened so far.
+    pub fn connections(&self) -> usize {
+        self.0.connections.get()
+    }
+
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        self.0.open.get()
+    }
+
+    /// This host refuses connections from now on; those that it has stay.
+    pub fn take_down(&self, host: usize) {
+        self.0.down.borrow_mut().push(host);
+    }
+
+    /// It takes them again.
+    pub fn bring_back(&self, host: usize) {
+        self.0.down.borrow_mut().retain(|down| *down != host);
+    }
+
+    /// Opens a connection to a host, as the gateway's dialler does.
+    pub fn dial(&self, host: usize) -> io::Result<DuplexStream> {
+        if self.0.down.borrow().contains(&host) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let (near, far) = tokio::io::duplex(PIPE);
+        let state = Rc::clone(&self.0);
+        state.connections.set(state.connections.get() + 1);
+        state.open.set(state.open.get() + 1);
+        tokio::task::spawn_local(async move {
+            let recorded = Recorded { pipe: far, state: Rc::clone(&state) };
+            let service = service_fn(|request| {
+                let state = Rc::clone(&state);
+                async move { state.answer(host, request).await }
+            });
+            // A script may break the connection: that is no failure of the test.
+            let _ended = http1::Builder::new().serve_connection(TokioIo::new(recorded), service).await;
+            state.open.set(state.open.get() - 1);
+        });
+        Ok(near)
+    }
+}
+
+impl State {
+    async fn answer(&self, host: usize, request: Request<Incoming>) -> io::Result<Response<BoxBody<Bytes, io::Error>>> {
+        let scripted = self.script.borrow_mut().pop_front();
+        let mut reply = scripted.or_else(|| self.otherwise.clone()).unwrap_or(Reply::Break);
+        let (parts, incoming) = request.into_parts();
+        let (body, trailers) = if matches!(reply, Reply::Early(_)) {
+            (Bytes::new(), None)
+        } else {
+            let collected = incoming.collect().await.map_err(io::Error::other)?;
+            let trailers = collected.trailers().cloned();
+            (collected.to_bytes(), trailers)
+        };
+        self.seen.borrow_mut().push(Seen {
+            host,
+            method: parts.method,
+            target: parts.uri.to_string(),
+            headers: parts.headers,
+            body,
+            trailers,
+        });
+        while let Reply::After(time, then) = reply {
+            tokio::time::sleep(time).await;
+            reply = *then;
+        }
+        match reply {
+            Reply::Answer { status, headers, body } => {
+                let mut response = Response::builder().status(status);
+                for (name, value) in headers {
+                    response = response.header(name, value);
+                }
+                Ok(response.body(Full::new(body).map_err(|never| match never {}).boxed()).unwrap())
+            }
+            Reply::Early(status) => {
+                let body = Full::new(Bytes::from_static(b"early")).map_err(|never| match never {}).boxed();
+                Ok(Response::builder().status(StatusCode::from_u16(status).unwrap()).body(body).unwrap())
+            }
+            Reply::Pieces(pieces, trailers) => {
+                let mut response = Response::builder();
+                let names: Vec<&str> = trailers.iter().map(|(name, _)| *name).collect();
+                if !names.is_empty() {
+                    response = response.header("trailer", names.join(","));
+                }
+                let mut map = HeaderMap::new();
+                for (name, value) in trailers {
+                    map.insert(name, value.parse().unwrap());
+                }
+                let mut frames: VecDeque<_> = pieces.into_iter().map(|piece| Frame::data(Bytes::from_static(piece.as_bytes()))).collect();
+                if !map.is_empty() {
+                    frames.push_back(Frame::trailers(map));
+                }
+                Ok(response.body(BoxBody::new(Frames { frames, stall: false })).unwrap())
+            }
+            Reply::Stall(piece) => {
+                let frames = VecDeque::from([Frame::data(Bytes::from_static(piece.as_bytes()))]);
+                Ok(Response::new(BoxBody::new(Frames { frames, stall: true })))
+            }
+            Reply::Break | Reply::After(..) => Err(io::Error::other("told to break the connection")),
+        }
+    }
+}
+
+/// A body of frames at hand.
+struct Frames {
+    frames: VecDeque<Frame<Bytes>>,
+    stall: bool,
+}
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.frames.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None if self.stall => Poll::Pending,
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+/// A pipe whose incoming bytes are kept.
+struct Recorded {
+    pipe: DuplexStream,
+    state: Rc<State>,
+}
+
+impl AsyncRead for Recorded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.pipe).poll_read(cx, buf);
+        self.state.wire.borrow_mut().extend_from_slice(&buf.filled()[before..]);
+        polled
+    }
+}
+
+impl AsyncWrite for Recorded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.pipe).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
+
+/// What fits into a pipe: small, so that back-pressure is felt.
+const PIPE: usize = 16 * 1024;
