@@ -1,26 +1,244 @@
 //! What the gateway answers itself: `/_security` and `/_gateway`.
+//!
+//! Every endpoint checks in the order of the original: headers, route, body, parameters, sense, rights; then it acts.
 
-use std::sync::Arc;
+use std::{fmt, io::Read as _, sync::Arc};
 
-use http::{Request, Response, request::Parts};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use serde_json::Value;
 
-use crate::{body::Body, listener::peer::Peer, model::Principal};
+use crate::{
+    body::{Body, BodyError},
+    clock::Clock,
+    config::Limits,
+    keys::Keys,
+    listener::peer::Peer,
+    model::Principal,
+    respond::{Exception, Rejection, RequestFacts, es},
+    telemetry::audit::{Audit, AuditEvent},
+    tokens::Tokens,
+    users::Users,
+};
+
+mod access;
+mod authenticate;
+mod descriptor;
+mod failure;
+mod filter;
+mod form;
+mod json;
+mod keys;
+mod life;
+mod media;
+mod names;
+mod query;
+mod route;
+mod suggest;
+mod tokens;
+mod users;
+
+use failure::Failure;
+use query::Query;
+use route::Resource;
 
 /// The router and what its resources need.
-#[derive(Debug)]
-pub struct Api {}
+pub struct Api {
+    /// The API keys.
+    pub keys: Arc<Keys>,
+    /// The users.
+    pub users: Arc<Users>,
+    /// The token service.
+    pub tokens: Arc<Tokens>,
+    /// Told of every change.
+    pub audit: Arc<Audit>,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Bounds what is read.
+    pub limits: Arc<ArcSwap<Limits>>,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+/// A request of a proven caller, read whole.
+struct Call<'a> {
+    parts: &'a Parts,
+    principal: &'a Principal,
+    peer: &'a Peer,
+    query: Query,
+    body: Bytes,
+}
+
+/// What an endpoint answers.
+struct Reply {
+    status: StatusCode,
+    body: Value,
+}
 
 impl Api {
     /// Answers a request of a proven caller.
     pub async fn answer(&self, request: Request<Body>, principal: Arc<Principal>, peer: &Peer) -> Response<Body> {
-        let _ = (request, principal, peer);
-        todo!()
+        let (parts, body) = request.into_parts();
+        let facts = facts(&parts);
+        match self.serve(&parts, body, &principal, peer).await {
+            Ok(reply) => es::answer(reply.status, &reply.body, &facts),
+            Err(failure) => {
+                if let Failure::Rejection(rejection) = &failure {
+                    self.note(rejection, &parts, &principal, peer);
+                }
+                failure.response(&facts)
+            }
+        }
     }
 
     /// Answers `OPTIONS`, which needs no credentials.
     #[must_use]
     pub fn options(&self, parts: &Parts) -> Response<Body> {
-        let _ = parts;
-        todo!()
+        let mut response = Response::new(Body::Empty);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+        if let Ok(allowed) = HeaderValue::from_str(&route::allowed(parts.uri.path())) {
+            headers.insert(header::ALLOW, allowed);
+        }
+        es::sign(&mut response, facts(parts).opaque_id);
+        response
+    }
+
+    async fn serve(&self, parts: &Parts, body: Body, principal: &Principal, peer: &Peer) -> Result<Reply, Failure> {
+        media::check(&parts.headers, !matches!(body, Body::Empty))?;
+        let mut query = Query::parse(parts.uri.query().unwrap_or_default())?;
+        query.flag("error_trace").map_err(|_| {
+            let value = query.text("error_trace").unwrap_or_default();
+            let text = format!("Failed to parse value [{value}] as only [true] or [false] are allowed.");
+            Failure::Text { status: StatusCode::BAD_REQUEST, text, numbered: true }
+        })?;
+        query.flag("pretty")?;
+        let filter = query.filled("filter_path");
+        let resource = route::find(&parts.method, parts.uri.path(), facts(parts).target)?;
+        let body = self.read(parts, body).await?;
+        if !body.is_empty() {
+            media::check_body(&parts.headers)?;
+        }
+        let mut call = Call { parts, principal, peer, query, body };
+        let mut reply = match (resource, parts.method.as_str()) {
+            (Resource::ApiKeys, "GET") => self.keys(&mut call).await,
+            (Resource::ApiKeys, "DELETE") => self.invalidate_keys(&mut call).await,
+            (Resource::ApiKeys, _) => self.create_key(&mut call).await,
+            (Resource::Authenticate, _) => self.authenticate(&call),
+            (Resource::Token, "DELETE") => self.invalidate_token(&mut call).await,
+            (Resource::Token, _) => self.grant(&mut call).await,
+            (Resource::User(name), _) => self.put_user(&mut call, &name).await,
+        }?;
+        if let Some(filter) = filter {
+            reply.body = filter::apply(reply.body, &filter);
+        }
+        Ok(reply)
+    }
+
+    /// Reads a body, inflated, within bounds of size and time.
+    async fn read(&self, parts: &Parts, body: Body) -> Result<Bytes, Failure> {
+        let (limit, patience) = {
+            let limits = self.limits.load();
+            (limits.body_bytes.min(LARGEST), limits.idle_timeout)
+        };
+        let bytes = tokio::time::timeout(patience, body.read(limit)).await.map_err(|_| BodyError::Stalled)??;
+        match parts.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+            None | Some(b"" | b"identity") => Ok(bytes),
+            Some(b"gzip") => {
+                let mut inflated = Vec::new();
+                flate2::read::MultiGzDecoder::new(&*bytes)
+                    .take(limit + 1)
+                    .read_to_end(&mut inflated)
+                    .map_err(|_| Exception::argument("the request body is not valid gzip"))?;
+                if inflated.len() as u64 > limit {
+                    return Err(BodyError::TooLarge { limit }.into());
+                }
+                Ok(inflated.into())
+            }
+            Some(_) => {
+                let text = "Content-Encoding is not supported".to_owned();
+                Err(Failure::Text { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, text, numbered: true })
+            }
+        }
+    }
+
+    /// Tells the auditors of a change that was made.
+    fn record(&self, call: &Call<'_>, action: &'static str, change: Value) {
+        self.audit.record(&AuditEvent { change: Some(change), ..event(action, call.parts, call.principal, call.peer) });
+    }
+
+    /// Tells the auditors of a denial, and the log of a store that fails.
+    fn note(&self, rejection: &Rejection, parts: &Parts, principal: &Principal, peer: &Peer) {
+        match rejection {
+            Rejection::Authorize(_) => self.audit.record(&event("access_denied", parts, principal, peer)),
+            Rejection::Store(error) => tracing::warn!(%error, "the security API cannot use its store"),
+            _ => {}
+        }
     }
 }
+
+impl Call<'_> {
+    fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    /// # Errors
+    ///
+    /// There is none.
+    fn required_body(&self) -> Result<&[u8], Exception> {
+        if self.body.is_empty() { Err(Exception::parse("request body is required")) } else { Ok(&self.body) }
+    }
+
+    /// # Errors
+    ///
+    /// There is one.
+    fn refuse_body(&self) -> Result<(), Exception> {
+        if self.body.is_empty() {
+            return Ok(());
+        }
+        let (method, path) = (&self.parts.method, self.path());
+        Err(Exception::argument(format!("request [{method} {path}] does not support having a body")))
+    }
+}
+
+impl Reply {
+    fn ok(body: Value) -> Self {
+        Self { status: StatusCode::OK, body }
+    }
+}
+
+fn facts(parts: &Parts) -> RequestFacts<'_> {
+    RequestFacts {
+        target: parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
+        accept: parts.headers.get(header::ACCEPT),
+        content_type: parts.headers.get(header::CONTENT_TYPE),
+        opaque_id: parts.headers.get("x-opaque-id"),
+    }
+}
+
+fn event<'a>(action: &'static str, parts: &'a Parts, principal: &'a Principal, peer: &Peer) -> AuditEvent<'a> {
+    AuditEvent {
+        action,
+        user: Some(&principal.identity.username),
+        realm: Some(&principal.realm),
+        authentication: Some(principal.authentication),
+        api_key: principal.api_key.as_ref(),
+        client: peer.client_ip(&parts.headers),
+        method: Some(parts.method.as_str()),
+        path: Some(parts.uri.path()),
+        opaque_id: facts(parts).opaque_id.and_then(|value| value.to_str().ok()),
+        reason: None,
+        change: None,
+    }
+}
+
+/// More than any body of this API needs.
+const LARGEST: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,16 @@
 //! Decides what a caller may do. A request that skipped it cannot be forwarded: there is no [`Permit`] for it.
+//!
+//! Until requests are read as actions on indices, which takes the table of routes, only callers who may do everything
+//! reach the cluster. All others are refused, under a name that stands for any action.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use http::Method;
 
-use crate::model::Principal;
+use crate::{
+    model::Principal,
+    telemetry::audit::{Audit, AuditEvent},
+};
 
 /// Proof that somebody judged a request. Fields are private: only this module makes one.
 #[derive(Clone, Debug)]
@@ -24,21 +30,23 @@ enum Grant {
     Sidecar,
 }
 
-/// The caller is known and may not do this. Words and shape: API page section 3.1.
+/// The caller is known and may not do this. Its text is the `reason` of API page section 3.1.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("action [{action}] is unauthorized for {subject}")]
+#[error("action [{action}] is unauthorized for {subject}, this action is granted by the {granted_by}")]
 pub struct AuthorizeError {
     /// Elasticsearch's name of the action.
     pub action: &'static str,
     /// Who, in the words of section 3.1, with roles.
     pub subject: Box<str>,
-    /// Text behind: the privileges that would grant it.
+    /// The privileges that would grant it, for example `cluster privileges [manage_security,all]`.
     pub granted_by: &'static str,
 }
 
 /// Judges requests.
 #[derive(Debug)]
-pub struct Authorizer {}
+pub struct Authorizer {
+    audit: Audit,
+}
 
 impl Permit {
     /// For `OPTIONS`, which needs no credentials and is forwarded with none.
@@ -82,13 +90,130 @@ impl Permit {
 }
 
 impl Authorizer {
+    /// One that tells `audit` of whom it refuses.
+    #[must_use]
+    pub fn new(audit: Audit) -> Self {
+        Self { audit }
+    }
+
     /// Whether `principal` may send this request to the cluster.
     ///
     /// # Errors
     ///
     /// [`AuthorizeError`] when not.
     pub fn check(&self, principal: &Arc<Principal>, method: &Method, path: &str) -> Result<Permit, AuthorizeError> {
-        let _ = (principal, method, path);
-        todo!()
+        if principal.privileges.allows_everything() {
+            return Ok(Permit { grant: Grant::Principal(Arc::clone(principal)) });
+        }
+        self.audit.record(&AuditEvent {
+            action: "access_denied",
+            user: Some(&principal.identity.username),
+            realm: Some(&principal.realm),
+            authentication: Some(principal.authentication),
+            api_key: principal.api_key.as_ref(),
+            method: Some(method.as_str()),
+            path: Some(path),
+            ..AuditEvent::default()
+        });
+        Err(AuthorizeError::new(principal, ANY_ACTION, "cluster privileges [all]"))
+    }
+}
+
+impl AuthorizeError {
+    /// `principal` lacks what `granted_by` names: the kind of privileges and, in brackets, from least to most powerful,
+    /// which.
+    #[must_use]
+    pub fn new(principal: &Principal, action: &'static str, granted_by: &'static str) -> Self {
+        Self { action, subject: subject(principal).into(), granted_by }
+    }
+}
+
+fn subject(principal: &Principal) -> String {
+    let user = &principal.identity.username;
+    if let Some(key) = &principal.api_key {
+        return format!("API key id [{}] of user [{user}]", key.id);
+    }
+    let effective = principal.privileges.roles();
+    let mut subject = format!("user [{user}] with effective roles [{}]", effective.join(","));
+    let mut lost: Vec<&str> =
+        principal.identity.roles.iter().filter(|role| !effective.contains(role)).map(|role| &**role).collect();
+    if !lost.is_empty() {
+        lost.sort_unstable();
+        // Writing to a string cannot fail.
+        let _ = write!(subject, " (assigned roles [{}] were not found)", lost.join(","));
+    }
+    subject
+}
+
+/// Stands for whatever a request would do.
+const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, role::Privileges};
+
+    fn principal(roles: &[&str], privileges: Privileges) -> Principal {
+        let identity = Identity {
+            username: "u".into(),
+            roles: roles.iter().map(|role| Box::from(*role)).collect(),
+            ..Identity::default()
+        };
+        let realm = RealmRef { name: "default_native".into(), kind: "native".into() };
+        let authentication = AuthenticationType::Realm;
+        Principal { identity, realm, lookup_realm: None, authentication, api_key: None, privileges }
+    }
+
+    fn key(assigned: Map<String, Value>) -> Principal {
+        let privileges = Privileges::of_key(&assigned, &everything());
+        let api_key = Some(ApiKeyRef { id: KeyId("abc".into()), name: Some("k".into()) });
+        Principal { api_key, authentication: AuthenticationType::ApiKey, ..principal(&[], privileges) }
+    }
+
+    fn everything() -> Map<String, Value> {
+        named("r1", json!({"cluster": ["all"], "indices": [{"names": ["*"], "privileges": ["all"]}]}))
+    }
+
+    fn named(name: &str, descriptor: Value) -> Map<String, Value> {
+        Map::from_iter([(name.to_owned(), descriptor)])
+    }
+
+    fn check(principal: Principal) -> Result<Permit, AuthorizeError> {
+        Authorizer::new(Audit::off()).check(&Arc::new(principal), &Method::GET, "/logs/_search")
+    }
+
+    #[test]
+    fn whoever_may_do_everything_gets_a_permit_in_its_name() {
+        let permit = check(principal(&["r1"], Privileges::of_user(&everything()))).unwrap();
+        assert_eq!(&*permit.principal().unwrap().identity.username, "u");
+        assert!(!permit.passes_through() && !permit.goes_bare());
+        assert!(check(key(Map::new())).is_ok());
+    }
+
+    #[test]
+    fn a_user_who_may_less_is_refused_with_roles_sorted_and_lost_ones_named() {
+        let mut descriptors = named("r2", json!({"cluster": ["monitor"]}));
+        descriptors.extend(named("r1", json!({"indices": [{"names": ["logs"], "privileges": ["read"]}]})));
+        let error = check(principal(&["r2", "zz", "r1", "gone"], Privileges::of_user(&descriptors))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "action [cluster:admin/searchgate/forward] is unauthorized for user [u] with effective roles [r1,r2] \
+             (assigned roles [gone,zz] were not found), this action is granted by the cluster privileges [all]"
+        );
+    }
+
+    #[test]
+    fn a_user_without_roles_is_refused() {
+        let error = check(principal(&[], Privileges::default())).unwrap_err();
+        assert_eq!(&*error.subject, "user [u] with effective roles []");
+    }
+
+    #[test]
+    fn a_limited_key_is_refused_without_roles() {
+        let limited = json!({"cluster": ["all"], "indices": [{"names": ["logs-*"], "privileges": ["all"]}]});
+        let error = check(key(named("limited", limited))).unwrap_err();
+        assert_eq!(&*error.subject, "API key id [abc] of user [u]");
     }
 }

@@ -65,7 +65,7 @@ enum Command {
         #[command(flatten)]
         admin: Admin,
         /// How long at most, for example 30s.
-        #[arg(long, default_value = "30s", value_parser = crate::config::parse_duration)]
+        #[arg(long, default_value = "30s", value_parser = crate::config::quantity::parse_duration)]
         max: Duration,
     },
 }

@@ -37,9 +37,12 @@ use crate::{
 pub mod answer;
 pub mod build;
 pub mod drain;
+pub mod operator;
 pub mod reload;
+pub mod run;
 pub mod serve;
 pub mod sidecar;
+pub mod signals;
 
 use answer::{Answer, Record, Source};
 
@@ -218,7 +221,8 @@ impl Door {
         record: &mut Record,
     ) -> Result<Arc<Principal>, crate::identify::IdentifyError> {
         let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let evidence = Evidence { headers: &parts.headers, target, peer };
+        let strangers_pass = self.site.credentials.is_passthrough();
+        let evidence = Evidence { headers: &parts.headers, target, peer, strangers_pass };
         let known = self.core.shared.realms.recall(&evidence, self.core.wall(record.started));
         self.core.counters.identity_cache(known.is_some());
         let principal = match known {

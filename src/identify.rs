@@ -1,13 +1,39 @@
 //! Proves who calls: `Evidence`, the realm chain, its cache.
+//!
+//! A request meets [`Realms::recall`] first, which answers from memory without a lock, and [`Realms::identify`] only
+//! when that knew nothing. A refused credential is remembered too, for a moment and apart from the good ones, so that a
+//! client that insists on it costs little and displaces nobody.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, header};
 
 use crate::{
+    clock::Clock,
+    config,
+    keys::Keys,
     listener::peer::Peer,
     model::{Principal, Timestamp},
+    telemetry::{
+        audit::{Audit, AuditEvent},
+        metrics::Metrics,
+    },
+    tokens::Tokens,
+    users::Users,
 };
+
+pub mod cache;
+pub mod error;
+pub mod presented;
+mod realm;
+pub mod throttle;
+
+pub use error::{Challenge, IdentifyError, Refusal};
+
+use cache::{Cache, Digest, Digester, Revocations, Stamps};
+use presented::Presented;
+use realm::{Circumstances, Named, Proofs, Verdict};
+use throttle::Throttle;
 
 /// What a request shows of its caller.
 #[derive(Clone, Copy, Debug)]
@@ -18,34 +44,93 @@ pub struct Evidence<'a> {
     pub target: &'a str,
     /// The far end of its connection.
     pub peer: &'a Peer,
+    /// Whether a caller whom no realm here knows may be judged by the cluster instead: nothing is then held against
+    /// them here.
+    pub strangers_pass: bool,
 }
 
 /// The realm chain in configured order, and what it remembers.
 #[derive(Debug)]
-pub struct Realms {}
-
-/// Why a caller is not known. The texts are those of the API page, section 2.4.
-#[derive(Debug, thiserror::Error)]
-pub enum IdentifyError {
-    /// No credentials at all.
-    #[error("no credentials")]
-    Missing,
+pub struct Realms {
+    chain: Vec<Named>,
+    proofs: Proofs,
+    anonymous: Option<Arc<Principal>>,
+    digester: Digester,
+    proven: Cache<Arc<Principal>>,
+    refused: Cache<Dead>,
+    metrics: Arc<Metrics>,
+    audit: Audit,
 }
 
-impl IdentifyError {
-    /// Whether no realm here but a `cluster` one claims these credentials: they may pass through to the cluster.
-    #[must_use]
-    pub fn is_unclaimed(&self) -> bool {
-        todo!()
-    }
+/// What realms ask.
+#[derive(Clone, Debug)]
+pub struct Registers {
+    /// Users with passwords.
+    pub users: Arc<Users>,
+    /// API keys.
+    pub keys: Arc<Keys>,
+    /// Access tokens.
+    pub tokens: Arc<Tokens>,
+    /// Told by all three of what stopped being so: wired to their announcements.
+    pub revocations: Arc<Revocations>,
+}
+
+/// A key or token that is refused and will never be anything else.
+#[derive(Clone, Debug)]
+struct Dead {
+    /// Of the realm in the chain.
+    judge: usize,
+    /// Absent for a token whose time is over.
+    refusal: Option<Refusal>,
+}
+
+/// A refusal, and the realm that spoke it.
+struct Failure<'a> {
+    error: IdentifyError,
+    judge: Option<&'a Named>,
 }
 
 impl Realms {
+    /// The realms of `config` over `registers`, with room for `cache_entries` principals.
+    #[must_use]
+    pub fn new(
+        config: &config::Authentication,
+        cache_entries: usize,
+        registers: Registers,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        audit: Audit,
+    ) -> Self {
+        let Registers { users, keys, tokens, revocations } = registers;
+        let common_roles = config.anonymous.roles.iter().map(|role| role.as_str().into()).collect();
+        let throttle = Throttle::new(config.throttle.clone());
+        Self {
+            chain: Named::chain(&config.realms),
+            proofs: Proofs { users, keys, tokens, revocations, throttle, clock, common_roles },
+            anonymous: realm::anonymous(&config.anonymous),
+            digester: Digester::default(),
+            proven: Cache::new(cache_entries),
+            refused: Cache::new(cache_entries / REFUSED_SHARE),
+            metrics,
+            audit,
+        }
+    }
+
     /// Who calls, if it is in memory and not past its deadline at `now`. No lock, no allocation.
     #[must_use]
     pub fn recall(&self, evidence: &Evidence<'_>, now: Timestamp) -> Option<Arc<Principal>> {
-        let _ = (evidence, now);
-        todo!()
+        let headers = evidence.headers;
+        // As many names as values: nothing is repeated.
+        if (headers.len() != headers.keys_len() && repeated(headers).is_some())
+            || headers.contains_key(RUN_AS)
+            || headers.contains_key(SECONDARY)
+        {
+            return None;
+        }
+        match self.digest(headers) {
+            Some(digest) => self.proven.get(&digest, &self.proofs.revocations, now),
+            None => self.anonymous.clone(),
+        }
     }
 
     /// Asks the realms.
@@ -54,7 +139,180 @@ impl Realms {
     ///
     /// [`IdentifyError`].
     pub async fn identify(&self, evidence: &Evidence<'_>) -> Result<Arc<Principal>, IdentifyError> {
-        let _ = evidence;
-        todo!()
+        if let Some(header) = repeated(evidence.headers) {
+            return Err(IdentifyError::Repeated { header });
+        }
+        let value = evidence.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        match Presented::read(value) {
+            Ok(presented) => match self.judge(&presented, evidence).await {
+                Ok(principal) => self.check_companions(principal, evidence),
+                Err(Failure { error, judge }) => Err(self.refuse(error, judge, Some(&presented), evidence)),
+            },
+            Err(error) => Err(self.refuse(error, None, None, evidence)),
+        }
+    }
+
+    /// Asks one realm after the other, and remembers what they say.
+    async fn judge(&self, presented: &Presented, evidence: &Evidence<'_>) -> Result<Arc<Principal>, Failure<'_>> {
+        let refusal = match presented {
+            Presented::Nothing => return self.anonymous.clone().ok_or(Failure::unjudged(IdentifyError::Missing)),
+            Presented::Basic { username, .. } => {
+                IdentifyError::Password { username: username.clone(), known: false }
+            }
+            Presented::ApiKey { .. } | Presented::Bearer(_) => IdentifyError::Refused(Refusal::TokenUnknown),
+        };
+        let mut failure = Failure::unjudged(refusal);
+        let digest = self.digest(evidence.headers);
+        let revocations = &self.proofs.revocations;
+        let now = self.proofs.clock.now();
+        if let Some(dead) = digest.and_then(|digest| self.refused.get(&digest, revocations, now)) {
+            return Err(Failure { judge: self.chain.get(dead.judge), error: dead.into() });
+        }
+        let at = Circumstances {
+            begun: revocations.begin(),
+            address: evidence.peer.client_ip(evidence.headers),
+            strangers_pass: evidence.strangers_pass,
+        };
+        for (place, realm) in self.chain.iter().enumerate() {
+            match realm.authenticate(presented, at, &self.proofs).await {
+                Ok(Verdict::Accept(proven)) => {
+                    if let (Some(digest), Some(stamps)) = (digest, proven.stamps) {
+                        self.proven.insert(digest, Arc::clone(&proven.principal), proven.until, stamps);
+                    }
+                    self.metrics.authentication(&realm.name.name, "success");
+                    self.audit.record(&AuditEvent {
+                        realm: Some(&proven.principal.realm),
+                        authentication: Some(proven.principal.authentication),
+                        api_key: proven.principal.api_key.as_ref(),
+                        ..event("authentication_success", Some(&proven.principal.identity.username), evidence)
+                    });
+                    return Ok(proven.principal);
+                }
+                Ok(Verdict::Decline(error)) => {
+                    if let (Some(digest), Some(dead)) = (digest, Dead::of(&error, place)) {
+                        self.refused.insert(digest, dead, now.plus(REFUSED_LIFE), Stamps::default());
+                    }
+                    failure = Failure { error, judge: Some(realm) };
+                }
+                Ok(Verdict::Pass) => {}
+                Err(error) => return Err(Failure { error, judge: Some(realm) }),
+            }
+        }
+        Err(failure)
+    }
+
+    /// Refuses to act for a caller who wants to be another (sections 2.6, 2.8): nobody can yet.
+    fn check_companions(
+        &self,
+        principal: Arc<Principal>,
+        evidence: &Evidence<'_>,
+    ) -> Result<Arc<Principal>, IdentifyError> {
+        let filled = |name: HeaderName| evidence.headers.get(name).map(|value| !value.as_bytes().trim_ascii().is_empty());
+        match (filled(RUN_AS), filled(SECONDARY)) {
+            (Some(true), _) => Err(IdentifyError::Unsupported { header: "es-security-runas-user" }),
+            (Some(false), _) => {
+                let key = principal.api_key.as_ref().map(|key| &*key.id.0);
+                let username = key.unwrap_or(&principal.identity.username).into();
+                Err(self.refuse(IdentifyError::Password { username, known: true }, None, None, evidence))
+            }
+            (None, Some(true)) => Err(IdentifyError::Unsupported { header: "es-secondary-authorization" }),
+            (None, _) => Ok(principal),
+        }
+    }
+
+    /// Tells operators of a refusal.
+    fn refuse(
+        &self,
+        error: IdentifyError,
+        judge: Option<&Named>,
+        presented: Option<&Presented>,
+        evidence: &Evidence<'_>,
+    ) -> IdentifyError {
+        let realm = judge.map(|judge| &judge.name);
+        let outcome = error.reason_code().unwrap_or("unavailable");
+        self.metrics.authentication(realm.map_or("none", |realm| &realm.name), outcome);
+        let passes = evidence.strangers_pass && error.is_unclaimed();
+        // A fault of searchgate's own says nothing about the caller.
+        if !passes && error.reason_code().is_some() {
+            let action =
+                if matches!(error, IdentifyError::Missing) { "anonymous_access_denied" } else { "authentication_failed" };
+            let user = match presented {
+                Some(Presented::Basic { username, .. }) => Some(&**username),
+                _ => None,
+            };
+            self.audit.record(&AuditEvent { realm, reason: error.reason_code(), ..event(action, user, evidence) });
+        }
+        error
+    }
+
+    /// Of all that decides; nothing without credentials.
+    fn digest(&self, headers: &HeaderMap) -> Option<Digest> {
+        let authorization = headers.get(header::AUTHORIZATION)?;
+        let client = headers.get(CLIENT_AUTHENTICATION);
+        Some(self.digester.digest(authorization.as_bytes(), client.map(|value| value.as_bytes())))
     }
 }
+
+impl Failure<'_> {
+    fn unjudged(error: IdentifyError) -> Self {
+        Self { error, judge: None }
+    }
+}
+
+impl Dead {
+    /// What is worth remembering. Passwords are not: one that is wrong may be right after a change.
+    fn of(error: &IdentifyError, judge: usize) -> Option<Self> {
+        match error {
+            IdentifyError::Refused(refusal) => Some(Self { judge, refusal: Some(refusal.clone()) }),
+            IdentifyError::TokenExpired => Some(Self { judge, refusal: None }),
+            _ => None,
+        }
+    }
+}
+
+impl From<Dead> for IdentifyError {
+    fn from(dead: Dead) -> Self {
+        dead.refusal.map_or(Self::TokenExpired, Self::Refused)
+    }
+}
+
+fn event<'a>(action: &'static str, user: Option<&'a str>, evidence: &Evidence<'a>) -> AuditEvent<'a> {
+    AuditEvent {
+        action,
+        user,
+        client: evidence.peer.client_ip(evidence.headers),
+        path: evidence.target.split(['?', '#']).next(),
+        opaque_id: evidence.headers.get(X_OPAQUE_ID).and_then(|value| value.to_str().ok()),
+        ..AuditEvent::default()
+    }
+}
+
+/// The header, if any, that may have one value and has several different ones (section 1.5).
+fn repeated(headers: &HeaderMap) -> Option<&'static str> {
+    SINGLE_VALUED.iter().find(|(name, _)| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next();
+        values.any(|other| Some(other) != first)
+    }).map(|(_, shown)| *shown)
+}
+
+const CLIENT_AUTHENTICATION: HeaderName = HeaderName::from_static("es-client-authentication");
+const RUN_AS: HeaderName = HeaderName::from_static("es-security-runas-user");
+const SECONDARY: HeaderName = HeaderName::from_static("es-secondary-authorization");
+const X_OPAQUE_ID: HeaderName = HeaderName::from_static("x-opaque-id");
+/// Name, and how Elasticsearch spells it.
+const SINGLE_VALUED: [(HeaderName, &str); 6] = [
+    (header::AUTHORIZATION, "Authorization"),
+    (X_OPAQUE_ID, "X-Opaque-Id"),
+    (RUN_AS, "es-security-runas-user"),
+    (SECONDARY, "es-secondary-authorization"),
+    (HeaderName::from_static("traceparent"), "traceparent"),
+    (HeaderName::from_static("x-elastic-product-origin"), "X-elastic-product-origin"),
+];
+/// Refused credentials take this part of the room that good ones have, besides it.
+const REFUSED_SHARE: usize = 8;
+/// How long a refused credential is refused unasked.
+const REFUSED_LIFE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -181,6 +181,17 @@ impl Keys {
         })
     }
 
+    /// The key of that id if it works now, for what was minted with it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn live(&self, id: &KeyId) -> Result<Option<ApiKeyRecord>, StoreError> {
+        let now = self.clock.now();
+        let key = self.store.key(id).await?;
+        Ok(key.filter(|key| key.invalidation.is_none() && key.expiration.is_none_or(|expiration| expiration > now)))
+    }
+
     /// Removes keys that have been dead for longer than they are kept; returns how many.
     ///
     /// # Errors

@@ -1,13 +1,18 @@
 //! Words every answer that the gateway itself makes: `Rejection` and the one table of statuses.
 
-use http::{Extensions, HeaderValue};
+use http::{Extensions, HeaderValue, StatusCode};
 
 use crate::{
-    authorize::AuthorizeError, credential::CredentialError, forward::ForwardError, identify::IdentifyError,
-    path::PathError,
+    authorize::AuthorizeError, body::BodyError, credential::CredentialError, forward::ForwardError,
+    identify::IdentifyError, passwords::Busy, path::PathError, store::StoreError,
 };
 
 pub mod es;
+pub mod exception;
+pub mod json;
+pub mod media;
+
+pub use exception::Exception;
 
 /// What the wording and shape of an answer depend on.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +33,9 @@ pub enum Rejection {
     /// Known caller, forbidden action.
     #[error(transparent)]
     Authorize(#[from] AuthorizeError),
+    /// Too many passwords wait to be hashed. 429.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// No credential to show the cluster, or it was refused.
     #[error(transparent)]
     Credential(#[from] CredentialError),
@@ -49,6 +57,104 @@ pub enum Rejection {
     /// An ambiguous target. 400.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// The store does not answer. 503, never 401: clients take a 401 as final and drop data.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<BodyError> for Rejection {
+    fn from(error: BodyError) -> Self {
+        Self::Forward(match error {
+            BodyError::Interrupted(_) => ForwardError::ClientGone,
+            BodyError::Stalled => ForwardError::BodyStalled,
+            BodyError::TooLarge { limit } => ForwardError::BodyTooLarge { limit },
+        })
+    }
+}
+
+impl Rejection {
+    /// Every failure gets its status and wire type here and nowhere else. There is no `_` arm: a new variant must
+    /// choose before it compiles.
+    #[must_use]
+    pub fn wire(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Authorize(AuthorizeError { .. }) | Self::CrossOrigin => (StatusCode::FORBIDDEN, SECURITY),
+            Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
+            Self::Credential(CredentialError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),
+            Self::Credential(
+                CredentialError::Resend | CredentialError::Unavailable | CredentialError::UpstreamOpen,
+            ) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
+            Self::Forward(ForwardError::BodyStalled) => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
+            Self::Forward(ForwardError::BodyTooLarge { .. }) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception")
+            }
+            Self::Forward(ForwardError::ClientGone) => (StatusCode::BAD_REQUEST, "channel_closed_exception"),
+            Self::Forward(ForwardError::Interrupted | ForwardError::Unreachable) => {
+                (StatusCode::BAD_GATEWAY, "upstream_unavailable")
+            }
+            Self::Forward(ForwardError::TimedOut) => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
+            Self::Identify(
+                IdentifyError::BasicEncoding(_)
+                | IdentifyError::BasicValue
+                | IdentifyError::Missing
+                | IdentifyError::Password { .. }
+                | IdentifyError::Refused(_)
+                | IdentifyError::TokenExpired,
+            ) => (StatusCode::UNAUTHORIZED, SECURITY),
+            Self::Identify(IdentifyError::Throttled { .. }) => (StatusCode::TOO_MANY_REQUESTS, SECURITY),
+            Self::Identify(IdentifyError::Unavailable(_)) | Self::Store(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, SECURITY)
+            }
+            Self::Identify(IdentifyError::Repeated { .. } | IdentifyError::Unsupported { .. }) | Self::Path(_) => {
+                (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT)
+            }
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ILLEGAL_ARGUMENT),
+            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, ILLEGAL_ARGUMENT),
+        }
+    }
+
+    /// Code for machines, in `X-Auth-Reason`.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Busy(_) => Some("throttled"),
+            Self::Credential(CredentialError::Resend) => Some("token_refreshed_retry"),
+            Self::Identify(error) => error.reason_code(),
+            Self::Authorize(_)
+            | Self::Credential(_)
+            | Self::CrossOrigin
+            | Self::Forward(_)
+            | Self::MethodNotAllowed
+            | Self::Misdirected
+            | Self::Path(_)
+            | Self::Store(_) => None,
+        }
+    }
+
+    /// What the client reads. What a store or a realm says of itself is for the log.
+    fn reason(&self, target: &str) -> String {
+        match self {
+            Self::Authorize(error) => format!("{error}{}", error.granted_by),
+            Self::Busy(_) => "server is too busy to respond".to_owned(),
+            Self::Identify(error) => error.reason(target),
+            Self::Store(_) => "the security store is not available at the moment".to_owned(),
+            Self::Credential(_)
+            | Self::CrossOrigin
+            | Self::Forward(_)
+            | Self::MethodNotAllowed
+            | Self::Misdirected
+            | Self::Path(_) => self.to_string(),
+        }
+    }
+
+    /// Whole seconds to wait: on every 429 and 503.
+    fn retry_after(&self) -> Option<u64> {
+        if let Self::Identify(error) = self {
+            let wait = error.retry_after()?;
+            return Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        }
+        matches!(self.wire().0, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE).then_some(1)
+    }
 }
 
 /// The code of a refusal, as `X-Auth-Reason` shows it.
@@ -60,3 +166,7 @@ pub struct Reason(pub &'static str);
 pub fn reason(extensions: &Extensions) -> Option<&'static str> {
     extensions.get::<Reason>().map(|reason| reason.0)
 }
+
+const ILLEGAL_ARGUMENT: &str = "illegal_argument_exception";
+const SECURITY: &str = "security_exception";
+const TOO_BUSY: &str = "es_rejected_execution_exception";

@@ -95,6 +95,15 @@ impl Users {
         Ok(user.filter(|user| right && user.enabled))
     }
 
+    /// Whether there is a user of that name, disabled or not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn knows(&self, namespace: UserNamespace, name: &str) -> Result<bool, StoreError> {
+        Ok(self.store.user(namespace, name).await?.is_some())
+    }
+
     /// Creates or replaces a native user; returns whether it is new. An existing one keeps its password when
     /// `password` is absent.
     ///

@@ -1,15 +1,100 @@
-//! Elasticsearch's error body.
+//! Elasticsearch's answers: error body, challenges, the headers that every answer of ours carries.
 
-use http::Response;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
 
 use crate::{
     body::Body,
-    respond::{Rejection, RequestFacts},
+    credential::CredentialError,
+    identify::{Challenge, IdentifyError},
+    respond::{Exception, Reason, Rejection, RequestFacts, json, media},
 };
 
 /// The answer for a rejection.
 #[must_use]
 pub fn response(rejection: &Rejection, facts: &RequestFacts<'_>) -> Response<Body> {
-    let _ = (rejection, facts);
-    todo!()
+    let (status, kind) = rejection.wire();
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        let mut response = answer(status, &json!({ "error": rejection.to_string(), "status": 405 }), facts);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,POST,PUT,DELETE,HEAD,OPTIONS"));
+        return response;
+    }
+    let mut exception = Exception::new(kind, rejection.reason(facts.target));
+    if let Rejection::Identify(error) = rejection {
+        exception = identified(exception, error);
+    }
+    if let Rejection::Credential(CredentialError::Resend) = rejection {
+        exception = exception.with("code", rejection.code());
+    }
+    let mut response = exceptional(status, &exception, facts);
+    if let Some(code) = rejection.code() {
+        response.headers_mut().insert(X_AUTH_REASON, HeaderValue::from_static(code));
+        response.extensions_mut().insert(Reason(code));
+    }
+    if let Some(seconds) = rejection.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
 }
+
+/// The answer for an exception.
+#[must_use]
+pub fn exceptional(status: StatusCode, exception: &Exception, facts: &RequestFacts<'_>) -> Response<Body> {
+    let mut response = answer(status, &exception.body(status.as_u16()), facts);
+    for challenge in exception.challenges() {
+        response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}
+
+/// An answer of the gateway's own.
+#[must_use]
+pub fn answer(status: StatusCode, body: &Value, facts: &RequestFacts<'_>) -> Response<Body> {
+    let bytes = json::write(body, media::is_pretty(facts.target));
+    let mut response = Response::new(Body::from(bytes::Bytes::from(bytes)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, media::answer(facts));
+    sign(&mut response, facts.opaque_id);
+    response
+}
+
+/// Adds the headers that every answer of the gateway's own carries.
+pub fn sign<B>(response: &mut Response<B>, opaque_id: Option<&HeaderValue>) {
+    let status = response.status();
+    let headers = response.headers_mut();
+    headers.insert(X_AUTH_SOURCE, HeaderValue::from_static("gateway"));
+    // The original leaves it out of these two, and clients do not look for it there.
+    if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        headers.insert(X_ELASTIC_PRODUCT, HeaderValue::from_static("Elasticsearch"));
+    }
+    if let Some(id) = opaque_id {
+        headers.insert(X_OPAQUE_ID, id.clone());
+    }
+}
+
+/// What a refused credential adds to the body (API page sections 2.3 and 2.4).
+fn identified(mut exception: Exception, error: &IdentifyError) -> Exception {
+    if let Some(refusal) = error.additional() {
+        exception = exception.with("additional_unsuccessful_credentials", refusal.to_string());
+    }
+    if let Some(cause) = error.caused_by() {
+        exception = exception.because(Exception::argument(cause.to_string()));
+    }
+    match error.challenge() {
+        Some(Challenge::All) => exception.challenged(ALL),
+        Some(Challenge::TokenExpired) => exception.challenged(TOKEN_EXPIRED),
+        None => exception,
+    }
+}
+
+const ALL: &[&str] = &[r#"Basic realm="security", charset="UTF-8""#, r#"Bearer realm="security""#, "ApiKey"];
+const TOKEN_EXPIRED: &[&str] =
+    &[r#"Bearer realm="security", error="invalid_token", error_description="The access token expired""#];
+
+const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
+const X_AUTH_SOURCE: HeaderName = HeaderName::from_static("x-auth-source");
+const X_ELASTIC_PRODUCT: HeaderName = HeaderName::from_static("x-elastic-product");
+const X_OPAQUE_ID: HeaderName = HeaderName::from_static("x-opaque-id");
+
+#[cfg(test)]
+mod tests;

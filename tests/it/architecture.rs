@@ -30,7 +30,22 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("reauthenticate", &["credential"]),
     ("compatibility", &["body", "listener", "upstream"]),
     ("respond", &["authorize", "body", "credential", "forward", "identify", "listener", "path", "passwords", "store"]),
-    ("api", &["users", "keys", "tokens", "identify", "authorize", "respond", "store", "passwords", "body", "path", "listener"]),
+    (
+        "api",
+        &[
+            "users",
+            "keys",
+            "tokens",
+            "identify",
+            "authorize",
+            "respond",
+            "store",
+            "passwords",
+            "body",
+            "path",
+            "listener",
+        ],
+    ),
     ("admin", &[]),
     ("gateway", &["*"]),
     ("cli", &["*"]),
@@ -80,11 +95,7 @@ fn the_table_has_no_cycle() {
 /// First segments of all `crate::…` paths outside of tests, comments and nested `use` groups.
 fn used_modules(text: &str) -> BTreeSet<String> {
     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let code: String = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect::<Vec<_>>()
-        .join("\n");
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut modules = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
@@ -128,7 +139,9 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") && path.file_stem() != Some("tests".as_ref()) {
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && path.file_stem() != Some("tests".as_ref())
+        {
             files.push(path);
         }
     }

@@ -1,0 +1,38 @@
+//! `GET /_security/_authenticate`: who the caller is (API page section 6.1).
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    api::{Api, Call, Reply, access, failure::Failure},
+    model::Principal,
+};
+
+impl Api {
+    /// Tells the caller who it is: everybody may ask.
+    pub(super) fn authenticate(&self, call: &Call<'_>) -> Result<Reply, Failure> {
+        call.query.finish(call.path())?;
+        call.refuse_body()?;
+        Ok(Reply::ok(authentication(call.principal)))
+    }
+}
+
+/// A caller as answers show it.
+pub(super) fn authentication(principal: &Principal) -> Value {
+    let identity = &principal.identity;
+    let mut shown = Map::new();
+    shown.insert("username".into(), json!(identity.username));
+    // The roles of a key's owner say nothing of what the key may do.
+    let roles = if access::key(principal).is_some() { json!([]) } else { json!(identity.roles) };
+    shown.insert("roles".into(), roles);
+    shown.insert("full_name".into(), json!(identity.full_name));
+    shown.insert("email".into(), json!(identity.email));
+    shown.insert("metadata".into(), json!(identity.metadata));
+    shown.insert("enabled".into(), json!(true));
+    shown.insert("authentication_realm".into(), json!(principal.realm));
+    shown.insert("lookup_realm".into(), json!(principal.lookup_realm.as_ref().unwrap_or(&principal.realm)));
+    shown.insert("authentication_type".into(), json!(principal.authentication));
+    if let Some(key) = access::key(principal) {
+        shown.insert("api_key".into(), json!({ "id": key.id, "name": key.name }));
+    }
+    shown.into()
+}

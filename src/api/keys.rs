@@ -1,0 +1,300 @@
+//! `/_security/api_key`: list and invalidate (API page sections 4.5 and 4.8).
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    api::{
+        Api, Call, Reply,
+        access::{self, Action},
+        failure::{Failure, INVALID_REQUEST, Validation},
+        form::Form,
+        json::{Field, Tree},
+        query,
+    },
+    keys::KeysError,
+    model::{KeyId, Principal},
+    respond::{Exception, Rejection},
+    store::{ApiKeyRecord, KeyFilter},
+};
+
+mod create;
+
+impl From<KeysError> for Failure {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::Store(error) => error.into(),
+            KeysError::LifeTooLong { .. } | KeysError::TooMany { .. } => Exception::argument(error.to_string()).into(),
+        }
+    }
+}
+
+/// Which keys a request names.
+#[derive(Default)]
+struct Selection {
+    ids: Option<Vec<KeyId>>,
+    name: Option<Box<str>>,
+    username: Option<Box<str>>,
+    realm: Option<Box<str>>,
+    owner: bool,
+}
+
+impl Api {
+    /// Lists keys. 404 only where one id was asked for and there is none.
+    pub(super) async fn keys(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
+        let query = &mut call.query;
+        let selection = Selection {
+            ids: query.filled("id").map(|id| vec![KeyId((*id).into())]),
+            name: query.filled("name"),
+            username: query.filled("username"),
+            realm: query.filled("realm_name"),
+            owner: query.flag("owner")?,
+        };
+        let (limited_by, active) = (query.flag("with_limited_by")?, query.flag("active_only")?);
+        query.flag("with_profile_uid")?;
+        call.query.finish(call.path())?;
+        call.refuse_body()?;
+        selection.validate(&GET_WORDS)?;
+
+        let principal = call.principal;
+        let itself = selection.names_only(principal) && !limited_by;
+        let own = selection.is_own(principal);
+        if !(access::may(principal, &GET) || itself || own && access::may_own(principal)) {
+            return Err(call.deny(if own { &GET_OWN } else { &GET }));
+        }
+        let by_id = selection.ids.is_some();
+        let mut filter = self.filter(selection, principal).await?;
+        filter.active_at = active.then(|| self.clock.now());
+        let keys = self.keys.find(&filter).await?;
+        let found = !keys.is_empty();
+        let shown: Vec<Value> = keys.iter().map(|key| show(key, limited_by)).collect();
+        let status = if by_id && !found { http::StatusCode::NOT_FOUND } else { http::StatusCode::OK };
+        Ok(Reply { status, body: json!({ "api_keys": shown }) })
+    }
+
+    /// Invalidates keys; returns once no cache takes them any more.
+    pub(super) async fn invalidate_keys(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
+        let form = Form::read("invalidate_api_key", call.required_body()?)?;
+        let selection = Selection::read(&form)?;
+        call.query.finish(call.path())?;
+        selection.validate(&INVALIDATE_WORDS)?;
+
+        let principal = call.principal;
+        let own = selection.is_own(principal) || selection.names_only(principal);
+        if !(access::may(principal, &INVALIDATE) || own && access::may_own(principal)) {
+            return Err(call.deny(if own { &INVALIDATE_OWN } else { &INVALIDATE }));
+        }
+        let owner = selection.owner;
+        let filter = self.filter(selection, principal).await?;
+        let outcome = self.keys.invalidate(&filter).await?;
+        let change = json!({ "invalidate": { "apikeys": {
+            "ids": outcome.invalidated,
+            "owned_by_authenticated_user": owner,
+        } } });
+        self.record(call, "invalidate_apikeys", change);
+        Ok(Reply::ok(json!({
+            "invalidated_api_keys": outcome.invalidated,
+            "previously_invalidated_api_keys": outcome.previously,
+            "error_count": 0,
+        })))
+    }
+
+    /// What a selection means to the store. A key that asks for its owner's keys means those of its creator.
+    async fn filter(&self, selection: Selection, principal: &Principal) -> Result<KeyFilter, Failure> {
+        let Selection { ids, name, mut username, mut realm, owner } = selection;
+        if owner {
+            let realm_of = principal.lookup_realm.as_ref().unwrap_or(&principal.realm);
+            let (mut owner_name, mut owner_realm) = (principal.identity.username.clone(), (*realm_of.name).into());
+            if let Some(key) = access::key(principal) {
+                let itself = KeyFilter { ids: Some(vec![key.id.clone()]), ..KeyFilter::default() };
+                if let Some(record) = self.keys.find(&itself).await?.into_iter().next() {
+                    owner_name = record.creator.identity.username;
+                    owner_realm = (*record.creator.realm.name).into();
+                }
+            }
+            (username, realm) = (Some(owner_name), Some(owner_realm));
+        }
+        Ok(KeyFilter { ids, name, username, realm, active_at: None })
+    }
+}
+
+impl Selection {
+    fn read(form: &Form) -> Result<Self, Exception> {
+        let mut read = Self::default();
+        let filled =
+            |field| form.text(field).map(|text| Some(text).filter(|text| !text.trim().is_empty()).map(Box::from));
+        for field in &form.fields {
+            match field.name.as_str() {
+                "ids" => read.ids = Some(ids(form, field)?),
+                "name" => read.name = filled(field)?,
+                "username" => read.username = filled(field)?,
+                "realm_name" => read.realm = filled(field)?,
+                "owner" => {
+                    read.owner = match &field.node.tree {
+                        Tree::Bool(owner) => *owner,
+                        Tree::Text(text) => {
+                            query::boolean(text).map_err(|cause| form.unread(field.node.at, "owner", cause))?
+                        }
+                        _ => return Err(form.mistyped(field)),
+                    }
+                }
+                _ => return Err(form.unknown(field, &["ids", "name", "owner", "realm_name", "username"])),
+            }
+        }
+        if let Some(ids) = &read.ids {
+            check_ids(ids).map_err(|cause| form.unbuilt(cause))?;
+        }
+        Ok(read)
+    }
+
+    fn validate(&self, words: &Words) -> Result<(), Exception> {
+        let (by_key, by_user) =
+            (self.ids.is_some() || self.name.is_some(), self.username.is_some() || self.realm.is_some());
+        let mut validation = Validation::default();
+        if let Some(nothing) = words.nothing {
+            validation.refuse(!by_key && !by_user && !self.owner, nothing);
+        }
+        validation.refuse(by_key && by_user, words.user);
+        validation.refuse(self.owner && by_user, words.owner);
+        validation.refuse(self.ids.is_some() && self.name.is_some(), words.name);
+        validation.finish(INVALID_REQUEST)
+    }
+
+    /// Whether it cannot name keys of anybody but this user.
+    fn is_own(&self, principal: &Principal) -> bool {
+        let realm = principal.lookup_realm.as_ref().unwrap_or(&principal.realm);
+        let by_name = self.username.as_deref() == Some(&*principal.identity.username)
+            && self.realm.as_deref() == Some(&*realm.name);
+        // A key owns no keys.
+        access::key(principal).is_none() && (self.owner || by_name)
+    }
+
+    /// Whether it names the key that the caller is, and no other.
+    fn names_only(&self, principal: &Principal) -> bool {
+        let ids = self.ids.as_deref();
+        access::key(principal).is_some_and(|key| ids == Some(std::slice::from_ref(&key.id)))
+    }
+}
+
+fn ids(form: &Form, field: &Field) -> Result<Vec<KeyId>, Exception> {
+    let id = |text: &str| KeyId(text.into());
+    match &field.node.tree {
+        Tree::Text(text) => Ok(vec![id(text)]),
+        Tree::List(items) => {
+            let mut ids = Vec::with_capacity(items.len());
+            for item in items {
+                let one = match &item.tree {
+                    Tree::Text(text) => id(text),
+                    Tree::Bool(_) | Tree::Number(_) => id(&item.value().to_string()),
+                    _ => {
+                        let cause = Exception::new(
+                            "illegal_state_exception",
+                            format!("expected value but got [{}]", item.token()),
+                        );
+                        return Err(form.unread(item.at, "ids", cause));
+                    }
+                };
+                if !ids.contains(&one) {
+                    ids.push(one);
+                }
+            }
+            Ok(ids)
+        }
+        _ => Err(form.mistyped(field)),
+    }
+}
+
+fn check_ids(ids: &[KeyId]) -> Result<(), Exception> {
+    let blank: Vec<String> =
+        ids.iter().enumerate().filter(|(_, id)| id.0.trim().is_empty()).map(|(at, _)| at.to_string()).collect();
+    let mut validation = Validation::default();
+    validation.refuse(ids.is_empty(), "Field [ids] cannot be an empty array");
+    let (id, position) = if blank.len() > 1 { ("ids", "positions") } else { ("id", "position") };
+    validation.refuse(
+        !blank.is_empty(),
+        format!(
+            "Field [ids] must not contain blank id, but got blank {id} at index {position}: [{}]",
+            blank.join(", ")
+        ),
+    );
+    validation.finish(INVALID_REQUEST)
+}
+
+/// A key as answers show it.
+fn show(key: &ApiKeyRecord, limited_by: bool) -> Value {
+    let mut shown = Map::new();
+    shown.insert("id".into(), json!(key.id));
+    shown.insert("name".into(), json!(key.name));
+    shown.insert("type".into(), json!("rest"));
+    shown.insert("creation".into(), json!(key.creation));
+    if let Some(expiration) = key.expiration {
+        shown.insert("expiration".into(), json!(expiration));
+    }
+    shown.insert("invalidated".into(), json!(key.invalidation.is_some()));
+    if let Some(invalidation) = key.invalidation {
+        shown.insert("invalidation".into(), json!(invalidation));
+    }
+    shown.insert("username".into(), json!(key.creator.identity.username));
+    shown.insert("realm".into(), json!(key.creator.realm.name));
+    shown.insert("realm_type".into(), json!(key.creator.realm.kind));
+    shown.insert("metadata".into(), json!(key.metadata));
+    shown.insert("role_descriptors".into(), json!(key.role_descriptors));
+    if limited_by {
+        shown.insert("limited_by".into(), json!([key.limited_by]));
+    }
+    shown.into()
+}
+
+/// Words for selections that make no sense.
+struct Words {
+    nothing: Option<&'static str>,
+    user: &'static str,
+    owner: &'static str,
+    name: &'static str,
+}
+
+const GET_WORDS: Words = Words {
+    nothing: None,
+    user: "username or realm name must not be specified when the api key id or api key name is specified",
+    owner: "neither username nor realm-name may be specified when retrieving owned API keys",
+    name: "only one of [api key id, api key name] can be specified",
+};
+
+const INVALIDATE_WORDS: Words = Words {
+    nothing: Some(
+        "One of [api key id(s), api key name, username, realm name] must be specified if [owner] flag is false",
+    ),
+    user: "username or realm name must not be specified when the api key id(s) or api key name are specified",
+    owner: "neither username nor realm-name may be specified when invalidating owned API keys",
+    name: "only one of [api key id(s), api key name] can be specified",
+};
+
+const GET: Action = Action {
+    name: "cluster:admin/xpack/security/api_key/get",
+    privileges: &["read_security", "manage_api_key"],
+    granted_by: ", this action is granted by the cluster privileges [read_security,manage_api_key,manage_security,all]",
+};
+
+const GET_OWN: Action = Action {
+    granted_by: ", this action is granted by the cluster privileges \
+                 [manage_own_api_key,read_security,manage_api_key,manage_security,all]",
+    ..GET
+};
+
+const INVALIDATE: Action = Action {
+    name: "cluster:admin/xpack/security/api_key/invalidate",
+    privileges: &["manage_api_key"],
+    granted_by: ", this action is granted by the cluster privileges [manage_api_key,manage_security,all]",
+};
+
+const INVALIDATE_OWN: Action = Action {
+    granted_by: ", this action is granted by the cluster privileges \
+                 [manage_own_api_key,manage_api_key,manage_security,all]",
+    ..INVALIDATE
+};
+
+/// Shorthand for denials inside this folder.
+impl Call<'_> {
+    fn deny(&self, action: &Action) -> Failure {
+        Rejection::from(access::denied(self.principal, action)).into()
+    }
+}

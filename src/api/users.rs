@@ -1,0 +1,165 @@
+//! `PUT|POST /_security/user/{name}` (API page section 7).
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    api::{
+        Api, Call, Reply,
+        access::{self, Action},
+        failure::{Failure, INVALID_REQUEST, Validation},
+        json::{self, Field, Node, Tree, values},
+        names,
+    },
+    model::Identity,
+    respond::{Exception, Rejection},
+    secret::SecretText,
+    users::UsersError,
+};
+
+/// What a body asks for.
+#[derive(Default)]
+struct Wanted {
+    password: Option<SecretText>,
+    roles: Option<Vec<Box<str>>>,
+    full_name: Option<Box<str>>,
+    email: Option<Box<str>>,
+    metadata: Map<String, Value>,
+    disabled: bool,
+}
+
+impl From<UsersError> for Failure {
+    fn from(error: UsersError) -> Self {
+        match error {
+            UsersError::Busy(busy) => Self::Rejection(busy.into()),
+            UsersError::NoPassword => Exception::new(INVALID_USER, format!("Validation Failed: 1: {error};")).into(),
+            UsersError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl Api {
+    /// Creates or replaces a user.
+    pub(super) async fn put_user(&self, call: &mut Call<'_>, name: &str) -> Result<Reply, Failure> {
+        let wanted = Wanted::read(name, call.required_body()?)?;
+        call.query.refresh()?;
+        call.query.finish(call.path())?;
+        let mut validation = Validation::default();
+        validation.refuse(wanted.roles.is_none(), "roles are missing");
+        validation
+            .refuse(wanted.metadata.keys().any(|key| key.starts_with('_')), "metadata keys may not start with [_]");
+        validation.finish(INVALID_REQUEST)?;
+        access::require(call.principal, &PUT).map_err(Rejection::from)?;
+        let Wanted { password, roles, full_name, email, metadata, disabled } = wanted;
+        let roles = roles.unwrap_or_default();
+        check_names(name, &roles)?;
+
+        let identity = Identity { username: name.into(), roles, full_name, email, metadata };
+        let change = json!({ "put": { "user": {
+            "name": name, "enabled": !disabled, "roles": identity.roles, "full_name": identity.full_name,
+            "email": identity.email, "has_password": password.is_some(),
+        } } });
+        let created = self.users.put(identity, password, !disabled).await?;
+        self.record(call, "put_user", change);
+        Ok(Reply::ok(json!({ "created": created })))
+    }
+}
+
+impl Wanted {
+    fn read(username: &str, body: &[u8]) -> Result<Self, Exception> {
+        let node = json::read(body)?;
+        let Some(Node { tree: Tree::Object(fields), .. }) = &node else {
+            let token = node.as_ref().map_or("null", Node::token);
+            return Err(Exception::parse(format!("expected an object, but found token [{token}]")));
+        };
+        let mut wanted = Self::default();
+        for field in fields {
+            match (field.name.as_str(), &field.node.tree) {
+                ("password", Tree::Text(text)) => wanted.password = Some(password(text)?),
+                ("password_hash", _) => {
+                    return Err(Exception::argument("password hashes are not supported, send [password]"));
+                }
+                ("roles", _) => wanted.roles = Some(roles(&field.node)?),
+                ("full_name" | "email", Tree::Null) => {}
+                ("full_name", Tree::Text(text)) => wanted.full_name = Some(text.as_str().into()),
+                ("email", Tree::Text(text)) => wanted.email = Some(text.as_str().into()),
+                ("metadata", Tree::Object(fields)) => wanted.metadata = values(fields),
+                ("metadata", _) => return Err(mistyped(field, "object")),
+                ("enabled", Tree::Bool(enabled)) => wanted.disabled = !enabled,
+                ("enabled", _) => return Err(mistyped(field, "boolean")),
+                ("username", Tree::Text(text)) if text == username => {}
+                ("username", Tree::Text(_)) => {
+                    return Err(Exception::argument(format!(
+                        "[username] in source does not match the username provided [{username}]"
+                    )));
+                }
+                ("password" | "full_name" | "email" | "username", _) => return Err(mistyped(field, "string")),
+                (other, _) => {
+                    return Err(Exception::parse(format!(
+                        "failed to parse add user request. unexpected field [{other}]"
+                    )));
+                }
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn password(text: &str) -> Result<SecretText, Exception> {
+    let mut validation = Validation::default();
+    validation.refuse(text.chars().count() < 6, "passwords must be at least [6] characters long");
+    validation.finish(INVALID_USER)?;
+    Ok(SecretText::new(text.to_owned()))
+}
+
+/// A list of names, or one text that is split at commas.
+fn roles(node: &Node) -> Result<Vec<Box<str>>, Exception> {
+    let wrong = |text: String| Exception::parse(text);
+    match &node.tree {
+        Tree::Text(text) => Ok(text.split(',').map(Box::from).collect()),
+        Tree::List(items) => items
+            .iter()
+            .map(|item| match &item.tree {
+                Tree::Text(text) => Ok(text.as_str().into()),
+                _ => Err(wrong(format!(
+                    "could not parse [null] field. expected a string array but one of the value in the array is [{}]",
+                    item.token()
+                ))),
+            })
+            .collect(),
+        Tree::Null => {
+            Err(wrong("could not parse [roles] field. expected a string array but found null value instead".into()))
+        }
+        _ => Err(wrong(format!(
+            "could not parse [roles] field. expected a string array but found [{}] value instead",
+            node.token()
+        ))),
+    }
+}
+
+fn check_names(name: &str, roles: &[Box<str>]) -> Result<(), Exception> {
+    let mut validation = Validation::default();
+    if name == "_anonymous" {
+        validation.refuse(true, format!("user [{name}] is anonymous and cannot be modified via the API"));
+    } else if names::is_reserved(name) {
+        validation.refuse(true, format!("user [{name}] is reserved and only the password can be changed"));
+    } else {
+        validation.refuse(!names::is_valid(name), names::rule("User"));
+        for role in roles {
+            validation.refuse(!names::is_valid(role), names::rule("Role"));
+        }
+    }
+    validation.finish(INVALID_REQUEST)
+}
+
+fn mistyped(field: &Field, kind: &str) -> Exception {
+    let (name, token) = (&field.name, field.node.token());
+    Exception::parse(format!("expected field [{name}] to be of type {kind}, but found [{token}] instead"))
+}
+
+const INVALID_USER: &str = "validation_exception";
+
+const PUT: Action = Action {
+    name: "cluster:admin/xpack/security/user/put",
+    privileges: &["manage_security"],
+    granted_by: ", this action is granted by the cluster privileges [manage_security,all]",
+};

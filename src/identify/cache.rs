@@ -1,0 +1,276 @@
+//! Remembers who was proven, by a digest of all that proved it. Droppable at any moment.
+//!
+//! A hit takes no lock: one digest, one look-up, and a comparison of what the entry rests on with what was revoked
+//! since. Revoking is a step of a counter, however many entries it ends.
+//!
+//! A verdict that was read from the store before a revocation must not be used after it. So [`Cache::begin`] comes
+//! before the read and [`Cache::insert`] after it; [`Cache::revoke`] comes after the write. Revoking steps the counter
+//! of the kind and then that of the subject's shard. Whoever inserts reads the shard and then the kind: if the shard
+//! had been stepped already, the kind had too, differs from what it was at the beginning, and nothing is kept. If it
+//! had not, the entry rests on an old shard and is never found again.
+
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher, RandomState},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use parking_lot::Mutex;
+
+use crate::{
+    model::{KeyId, Timestamp},
+    secret,
+    store::UserNamespace,
+};
+
+/// Verdicts by digest. No more than its capacity, the longest unused go first.
+#[derive(Debug)]
+pub struct Cache<V> {
+    entries: papaya::HashMap<Digest, Entry<V>, BuildHasherDefault<Prefix>>,
+    capacity: usize,
+    /// Digests in the order of their arrival, at least once each that is an entry.
+    arrivals: Mutex<VecDeque<Digest>>,
+}
+
+/// What was revoked so far.
+#[derive(Debug)]
+pub struct Revocations {
+    kinds: [AtomicU64; 3],
+    shards: Box<[AtomicU64]>,
+    hasher: RandomState,
+}
+
+/// Something a verdict rests on, and that can be revoked.
+#[derive(Clone, Copy, Debug, Hash)]
+pub enum Subject<'a> {
+    /// An API key.
+    Key(&'a KeyId),
+    /// An access token, by the digest it is stored under.
+    Token(&'a [u8; 32]),
+    /// A user.
+    User(UserNamespace, &'a str),
+}
+
+/// When a verdict was begun: before anything was read for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun([u64; 3]);
+
+/// What a verdict rests on, as of its making; by default on nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stamps([Option<Stamp>; 2]);
+
+#[derive(Clone, Copy, Debug)]
+struct Stamp {
+    shard: usize,
+    revocations: u64,
+}
+
+/// Makes digests that nobody outside of this process can predict.
+pub struct Digester([u8; 32]);
+
+/// Of all that decided.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Digest([u8; 32]);
+
+/// A digest is random already; its first bytes are its hash.
+#[derive(Debug, Default)]
+struct Prefix(u64);
+
+#[derive(Debug)]
+struct Entry<V> {
+    verdict: V,
+    until: Timestamp,
+    stamps: Stamps,
+    used: AtomicBool,
+}
+
+impl<V: Clone> Cache<V> {
+    /// Room for `capacity` verdicts.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self { entries: papaya::HashMap::default(), capacity, arrivals: Mutex::default() }
+    }
+
+    /// The verdict of that digest, unless it is past its deadline or what it rests on was revoked.
+    #[must_use]
+    pub fn get(&self, digest: &Digest, revocations: &Revocations, now: Timestamp) -> Option<V> {
+        let entries = self.entries.pin();
+        let entry = entries.get(digest)?;
+        if entry.until <= now || !revocations.honour(&entry.stamps) {
+            return None;
+        }
+        if !entry.used.load(Ordering::Relaxed) {
+            entry.used.store(true, Ordering::Relaxed);
+        }
+        Some(entry.verdict.clone())
+    }
+
+    /// Keeps a verdict until `until`.
+    pub fn insert(&self, digest: Digest, verdict: V, until: Timestamp, stamps: Stamps) {
+        if self.capacity == 0 {
+            return;
+        }
+        let entries = self.entries.pin();
+        let mut arrivals = self.arrivals.lock();
+        let entry = Entry { verdict, until, stamps, used: AtomicBool::new(false) };
+        if entries.insert(digest, entry).is_none() {
+            arrivals.push_back(digest);
+        }
+        // Each is spared once if it was used since it came; all at once are not, so this ends.
+        for _ in 0..SPARED {
+            let Some(oldest) = (arrivals.len() > self.capacity).then(|| arrivals.pop_front()).flatten() else { return };
+            if entries.get(&oldest).is_some_and(|entry| entry.used.swap(false, Ordering::Relaxed)) {
+                arrivals.push_back(oldest);
+            } else {
+                entries.remove(&oldest);
+            }
+        }
+        if arrivals.len() > self.capacity
+            && let Some(oldest) = arrivals.pop_front()
+        {
+            entries.remove(&oldest);
+        }
+    }
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        let shards = std::iter::repeat_with(AtomicU64::default).take(SHARDS).collect();
+        Self { kinds: Default::default(), shards, hasher: RandomState::new() }
+    }
+}
+
+impl Revocations {
+    /// To be called before anything is read for a verdict.
+    #[must_use]
+    pub fn begin(&self) -> Begun {
+        Begun(self.kinds.each_ref().map(|kind| kind.load(Ordering::SeqCst)))
+    }
+
+    /// What a verdict begun at `begun` rests on: one or two subjects. Nothing if something of their kind was revoked
+    /// since: then the verdict holds for the request at hand and is not to be kept.
+    #[must_use]
+    pub fn stamp(&self, begun: Begun, subjects: [Option<Subject<'_>>; 2]) -> Option<Stamps> {
+        let mut stamps = Stamps::default();
+        for (subject, stamp) in subjects.into_iter().zip(&mut stamps.0) {
+            let Some(subject) = subject else { continue };
+            let shard = self.shard(subject);
+            let revocations = self.shards.get(shard)?.load(Ordering::SeqCst);
+            if self.kind(subject).load(Ordering::SeqCst) != *subject.of(&begun.0) {
+                return None;
+            }
+            *stamp = Some(Stamp { shard, revocations });
+        }
+        Some(stamps)
+    }
+
+    /// Ends every verdict that rests on `subject`, and a few others.
+    pub fn revoke(&self, subject: Subject<'_>) {
+        self.kind(subject).fetch_add(1, Ordering::SeqCst);
+        if let Some(shard) = self.shards.get(self.shard(subject)) {
+            shard.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn honour(&self, stamps: &Stamps) -> bool {
+        let now = |stamp: &Stamp| self.shards.get(stamp.shard).map(|shard| shard.load(Ordering::SeqCst));
+        stamps.0.iter().flatten().all(|stamp| now(stamp) == Some(stamp.revocations))
+    }
+
+    fn kind(&self, subject: Subject<'_>) -> &AtomicU64 {
+        subject.of(&self.kinds)
+    }
+
+    fn shard(&self, subject: Subject<'_>) -> usize {
+        usize::try_from(self.hasher.hash_one(subject) % SHARDS as u64).unwrap_or_default()
+    }
+}
+
+impl Subject<'_> {
+    fn of<'a, T>(&self, [key, token, user]: &'a [T; 3]) -> &'a T {
+        match self {
+            Self::Key(_) => key,
+            Self::Token(_) => token,
+            Self::User(..) => user,
+        }
+    }
+}
+
+impl Default for Digester {
+    fn default() -> Self {
+        Self(secret::random())
+    }
+}
+
+impl Digester {
+    /// The digest of the values of `Authorization` and of the header that authenticates the client.
+    #[must_use]
+    pub fn digest(&self, authorization: &[u8], client: Option<&[u8]>) -> Digest {
+        // Where the first part ends must be told, and a header that is absent from one that is empty.
+        let length = (authorization.len() as u64).to_le_bytes();
+        let client = client.map_or((&[0][..], &[][..]), |value| (&[1], value));
+        let parts = [&self.0[..], &length, client.0, authorization, client.1];
+        let mut buffer = [0; BUFFER];
+        let mut filled = 0;
+        for part in parts {
+            let Some(place) = buffer.get_mut(filled..filled + part.len()) else { return Digest::of_long(&parts) };
+            place.copy_from_slice(part);
+            filled += part.len();
+        }
+        Digest::of(digest(&SHA256, buffer.get(..filled).unwrap_or_default()).as_ref())
+    }
+}
+
+impl std::fmt::Debug for Digester {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Digest {
+    fn of(digest: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest);
+        Self(bytes)
+    }
+
+    fn of_long(parts: &[&[u8]]) -> Self {
+        let mut context = Context::new(&SHA256);
+        parts.iter().for_each(|part| context.update(part));
+        Self::of(context.finish().as_ref())
+    }
+}
+
+impl Hash for Digest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [first, ..] = self.0.as_chunks::<8>().0 else { return };
+        state.write_u64(u64::from_le_bytes(*first));
+    }
+}
+
+impl Hasher for Prefix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// A revocation ends one in so many of the entries that it is not about.
+const SHARDS: usize = 4096;
+/// Entries looked at to find one that nobody used.
+const SPARED: usize = 8;
+/// Holds a key, a password or an own token; what is longer is digested in steps.
+const BUFFER: usize = 512;
+
+#[cfg(test)]
+mod tests;
