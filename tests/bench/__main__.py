@@ -115,11 +115,11 @@ def measure_slices(site: Site, given: argparse.Namespace, start: dict) -> tuple[
         for number in range(given.rounds):
             say(f"round {number + 1} of {given.rounds}")
             for cell in chosen:
-                if time.monotonic() > deadline:
-                    say("out of time: the rest is left out")
-                    return taken, dropped
                 present = [up[name] for name in cell.peers if name in up]
                 for peer in reversed(present) if number % 2 else present:
+                    if time.monotonic() > deadline:
+                        say("out of time: the rest is left out")
+                        return taken, dropped
                     one = slices.take(site, cell, peer, number)
                     dropped += one is None
                     taken += [one] if one else []

@@ -21,12 +21,12 @@ def check(site: Site, peer: Peer) -> None:
     """Everything at once, for one peer."""
     for secure in (False, True) if peer.tls else (False,):
         for name in documents.SIZES:
-            status, body = ask(peer, name, secure, peer.headers)
+            status, body = ask(site, peer, name, secure, peer.headers)
             if (status, body) != (200, documents.document(name)):
                 raise CheckError(f"{peer.name}: {name} came as {status} with {len(body)} bytes")
         if peer.checks_key:
             for wrong in ({}, {"Authorization": f"ApiKey {other_secret(peer.key)}"}, {"Authorization": "ApiKey x"}):
-                status, _ = ask(peer, "2k", secure, wrong)
+                status, _ = ask(site, peer, "2k", secure, wrong)
                 if status != 401:
                     raise CheckError(f"{peer.name}: a request that must be refused was answered {status}")
     if peer.checks_key and peer.tls:
@@ -37,11 +37,11 @@ def check(site: Site, peer: Peer) -> None:
         check_events(site, peer)
 
 
-def ask(peer: Peer, name: str, secure: bool, headers: dict[str, str]) -> tuple[int, bytes]:
+def ask(site: Site, peer: Peer, name: str, secure: bool, headers: dict[str, str]) -> tuple[int, bytes]:
     """One GET on a connection of its own."""
     if secure:
-        unverified = ssl._create_unverified_context()
-        connection = HTTPSConnection("127.0.0.1", peer.tls, timeout=10, context=unverified)
+        trusted = ssl.create_default_context(cafile=site.folder / "server.crt")
+        connection = HTTPSConnection("127.0.0.1", peer.tls, timeout=10, context=trusted)
     else:
         connection = HTTPConnection("127.0.0.1", peer.plain, timeout=10)
     try:

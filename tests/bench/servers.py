@@ -3,10 +3,11 @@
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -42,14 +43,10 @@ class Site:
     load_cpu: int
     binary: Path | None
     upstream: int = 0
-    _names: set[str] = field(default_factory=set)
 
     def room(self, name: str) -> Path:
         """A new folder for one instance."""
-        fresh = next(f"{name}-{count}" for count in range(10_000) if f"{name}-{count}" not in self._names)
-        self._names.add(fresh)
-        (self.folder / fresh).mkdir()
-        return self.folder / fresh
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
     @property
     def certificate(self) -> Path:
