@@ -52,7 +52,7 @@ pub struct Api {
     /// The token service.
     pub tokens: Arc<Tokens>,
     /// Told of every change.
-    pub audit: Arc<Audit>,
+    pub audit: Audit,
     /// Tells the time.
     pub clock: Clock,
     /// Bounds what is read.

@@ -43,13 +43,13 @@ fn api() -> Api {
         keys: Arc::new(Keys::new(store.clone(), clock.clone(), keys, Arc::new(|_| {}))),
         users: Arc::new(Users::new(store.clone(), Passwords::start(1, 4), Arc::new(|_, _| {}))),
         tokens: Arc::new(Tokens::new(store, clock.clone(), tokens, Arc::new(|_| {}))),
-        audit: Arc::new(Audit::off()),
+        audit: Audit::off(),
         clock,
         limits: Arc::new(ArcSwap::from_pointee(limits)),
     }
 }
 
-/// A user of the native realm whose one role, unknown to the gateway, is `descriptor`.
+/// A user of the native realm whose one role, `own`, is `descriptor`.
 fn user(name: &str, descriptor: Value) -> Arc<Principal> {
     principal(
         Identity { username: name.into(), roles: vec!["own".into()], ..Identity::default() },
@@ -234,7 +234,7 @@ async fn a_user_that_manages_its_own_keys_reaches_no_others() {
 }
 
 #[tokio::test]
-async fn a_denial_names_roles_that_nobody_knows_and_the_privileges_that_help() {
+async fn a_denial_names_the_roles_of_the_caller_and_the_privileges_that_help() {
     let nobody = user("u", json!({ "cluster": [] }));
     for (query, privileges) in [
         ("", "read_security,manage_api_key,manage_security,all"),
@@ -245,8 +245,8 @@ async fn a_denial_names_roles_that_nobody_knows_and_the_privileges_that_help() {
         assert_eq!(
             reason(&answer),
             format!(
-                "action [cluster:admin/xpack/security/api_key/get] is unauthorized for user [u] with effective roles [] \
-                 (assigned roles [own] were not found), this action is granted by the cluster privileges [{privileges}]"
+                "action [cluster:admin/xpack/security/api_key/get] is unauthorized for user [u] with effective roles [own], \
+                 this action is granted by the cluster privileges [{privileges}]"
             )
         );
     }
