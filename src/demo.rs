@@ -18,13 +18,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     body::Body,
     demo::{
-        index::{Cluster, Creation, Failure},
+        failure::Failure,
+        index::{Cluster, Creation},
         search::Search,
     },
     path,
 };
 
 pub mod bulk;
+pub mod failure;
 pub mod index;
 pub mod search;
 pub mod welcome;

@@ -166,12 +166,8 @@ pub async fn converse<H: Handle>(
     metrics: &Metrics,
     handler: Rc<H>,
 ) -> io::Result<()> {
-<<<<<<< HEAD
     let limits = &*terms.limits.load_full();
-=======
-    let limits = &terms.limits;
     peer.proxies = Arc::clone(&terms.trusted_proxies);
->>>>>>> h/edge
     peer.trusted = peer.ip().is_some_and(|ip| peer::trusted(&terms.trusted_proxies, ip));
     if terms.proxy_protocol {
         if !peer.trusted {

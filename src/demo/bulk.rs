@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::demo::index::{Cluster, Creation, Failure, Written};
+use crate::demo::{
+    failure::Failure,
+    index::{Cluster, Creation, Written},
+};
 
 /// Runs the actions of `body` one after the other; those without an index of their own go to `index`.
 ///

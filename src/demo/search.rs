@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
 
-use crate::demo::index::{Cluster, Document, Failure};
+use crate::demo::{
+    failure::Failure,
+    index::{Cluster, Document},
+};
 
 /// A body of `_search` or `_count`.
 #[derive(Debug, Default, Deserialize)]

@@ -3,14 +3,27 @@
 use std::{io, sync::Arc};
 
 use arc_swap::ArcSwap;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use http::HeaderValue;
 
 use crate::{
-    config::Config,
+    api::Api,
+    authorize::Authorizer,
+    clock::Clock,
+    config::{Config, Shape, StoreUrl},
+    credential::Credentials,
     gateway::{Shared, Site},
+    identify::{
+        Realms, Registers,
+        cache::{Revocations, Subject},
+    },
+    keys::Keys,
     listener::tls::{Reloading, ServerTlsError},
-    telemetry::access::AccessLog,
-    upstream::UpstreamError,
+    passwords::Passwords,
+    store::{AnyStore, StoreError, memory::Memory, sqlite::Sqlite},
+    telemetry::{Telemetry, audit::Audit, metrics::Metrics},
+    tokens::Tokens,
+    upstream::{Upstream, UpstreamError},
+    users::{Users, UsersError},
 };
 
 /// A gateway, whole but not listening.
@@ -20,36 +33,180 @@ pub struct Built {
     pub shared: Arc<Shared>,
     /// A site and its TLS for each listener, in the order of the configuration.
     pub sites: Vec<(Arc<Site>, Option<Arc<Reloading>>)>,
-    /// telemetry
-    pub telemetry: Tele,
-}
-/// x
-#[derive(Debug)]
-pub struct Tele;
-impl Tele {
-    /// x
-    pub fn access_log(&self) -> AccessLog { todo!() }
+    /// What the cluster is shown where a listener does not say otherwise.
+    pub credentials: Arc<Credentials>,
+    /// Durable state.
+    pub store: AnyStore,
+    /// API keys.
+    pub keys: Arc<Keys>,
+    /// Access tokens.
+    pub tokens: Arc<Tokens>,
+    /// Users.
+    pub users: Arc<Users>,
+    /// Hashes their passwords.
+    pub passwords: Passwords,
+    /// The log.
+    pub telemetry: Telemetry,
 }
 
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The audit file cannot be written.
+    #[error("the audit stream cannot be opened")]
+    Audit(#[source] io::Error),
+    /// The first password of `elastic` cannot be read.
+    #[error("the bootstrap password cannot be read")]
+    BootstrapFile(#[source] io::Error),
     /// An address cannot be listened on.
     #[error("cannot listen on [{address}]")]
     Listen {
         /// As configured.
         address: String,
-        #[source]
         /// The system's reason.
+        #[source]
         source: io::Error,
     },
-    /// A data thread cannot be started.
-    #[error("cannot start a data thread")]
-    Thread(#[source] io::Error),
+    /// The user `elastic` has no password yet, and none is configured.
+    #[error(
+        "user [elastic] has no password yet: set SEARCHGATE_BOOTSTRAP_PASSWORD or authentication.bootstrap.password_file \
+         for the first start"
+    )]
+    NoBootstrapPassword,
+    /// The store cannot be opened.
+    #[error("the store cannot be opened")]
+    Store(#[from] StoreError),
+    /// The system refuses signals, threads or sockets.
+    #[error("the system refuses what a server needs")]
+    System(#[source] io::Error),
     /// TLS material of a listener.
-    #[error(transparent)]
-    Tls(#[from] ServerTlsError),
+    #[error("TLS of listener [{address}]")]
+    Tls {
+        /// As configured.
+        address: String,
+        /// What is wrong.
+        #[source]
+        source: ServerTlsError,
+    },
     /// The cluster as configured cannot be used.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// The bootstrap user cannot be made.
+    #[error("user [elastic] cannot be given its first password")]
+    Users(#[source] UsersError),
 }
+
+/// Makes all stages of a gateway, and opens its store.
+///
+/// # Errors
+///
+/// [`StartError`]; nothing is left behind.
+pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Built, StartError> {
+    let audit = Audit::open(&config.logging.audit, clock.clone()).map_err(StartError::Audit)?;
+    let store = open(&config.store.url)?;
+    let revocations = Arc::new(Revocations::default());
+    let passwords = Passwords::start(hashing_threads(), HASHING_QUEUE);
+    let users = Arc::new(Users::new(store.clone(), passwords.clone(), {
+        let revocations = Arc::clone(&revocations);
+        Arc::new(move |namespace, name| revocations.revoke(Subject::User(namespace, name)))
+    }));
+    let keys = Arc::new(Keys::new(store.clone(), clock.clone(), config.api_keys.clone(), {
+        let revocations = Arc::clone(&revocations);
+        Arc::new(move |id| revocations.revoke(Subject::Key(id)))
+    }));
+    let tokens = Arc::new(Tokens::new(store.clone(), clock.clone(), config.tokens.clone(), {
+        let revocations = Arc::clone(&revocations);
+        Arc::new(move |digest| revocations.revoke(Subject::Token(digest)))
+    }));
+    let metrics = Metrics::new(&config.upstream.hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
+    telemetry.observe(&metrics);
+    let registers =
+        Registers { users: Arc::clone(&users), keys: Arc::clone(&keys), tokens: Arc::clone(&tokens), revocations };
+    let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
+    let upstream = Arc::new(Upstream::new(&config.upstream, Arc::clone(&metrics))?);
+    let shared = Arc::new(Shared {
+        realms: Realms::new(
+            &config.authentication,
+            config.api_keys.cache_entries,
+            registers,
+            clock.clone(),
+            Arc::clone(&metrics),
+            audit.clone(),
+        ),
+        authorizer: Authorizer::new(audit.clone()),
+        api: Api {
+            keys: Arc::clone(&keys),
+            users: Arc::clone(&users),
+            tokens: Arc::clone(&tokens),
+            audit: audit.clone(),
+            clock: clock.clone(),
+            limits: Arc::clone(&limits),
+        },
+        clock: clock.clone(),
+        metrics,
+        audit,
+        upstream,
+        compatibility: config.upstream.compatibility,
+        limits,
+    });
+    let credentials = Arc::new(Credentials::new(&config.upstream.credential));
+    let sites = config.listeners.iter().map(|listener| {
+        let tls = listener.ssl.clone().map(Reloading::new).transpose().map_err(|source| StartError::Tls {
+            address: listener.address.to_string(),
+            source,
+        })?;
+        let site = Site {
+            shape: listener.shape,
+            credentials: listener.credential.as_ref().map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own))),
+            identity: listener.identity.clone().unwrap_or_else(|| config.upstream.identity.clone()),
+            hosts: listener.hosts.clone(),
+        };
+        Ok((Arc::new(site), tls.map(Arc::new)))
+    });
+    let sites = sites.collect::<Result<_, StartError>>()?;
+    Ok(Built { shared, sites, credentials, store, keys, tokens, users, passwords, telemetry })
+}
+
+impl Built {
+    /// Gives `elastic` its first password, where somebody may have to prove who they are.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::NoBootstrapPassword`] when there is none, and those of the store.
+    pub async fn bootstrap(&self, config: &Config) -> Result<(), StartError> {
+        let open = config.listeners.iter().all(|listener| listener.shape == Shape::Sidecar);
+        if open || self.users.is_bootstrapped().await? {
+            return Ok(());
+        }
+        let password = config.authentication.bootstrap.read().map_err(StartError::BootstrapFile)?;
+        let password = password.ok_or(StartError::NoBootstrapPassword)?;
+        self.users.bootstrap(&password).await.map_err(StartError::Users)?;
+        Ok(())
+    }
+
+    /// The `Authorization` that probes show the cluster. None where callers pass through: a probe must then learn
+    /// whether the cluster refuses strangers.
+    #[must_use]
+    pub fn probe_credential(&self) -> Option<HeaderValue> {
+        let passing = self.sites.iter().any(|(site, _)| site.credentials.is_passthrough());
+        if passing { None } else { self.credentials.held().header().cloned() }
+    }
+}
+
+fn open(url: &StoreUrl) -> Result<AnyStore, StartError> {
+    Ok(match url {
+        StoreUrl::Memory => AnyStore::Memory(Arc::new(Memory::default())),
+        StoreUrl::Sqlite(path) => AnyStore::Sqlite(Arc::new(Sqlite::open(path)?)),
+        StoreUrl::Postgres(_) => {
+            return Err(StoreError::Unavailable { reason: "this version has no PostgreSQL backend".into() }.into());
+        }
+    })
+}
+
+/// Half the cores: a flood of passwords must leave the data threads theirs.
+fn hashing_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+}
+
+/// At 28 ms a hash, the last in the queue waits for about two seconds; a longer wait would outlast clients' patience.
+const HASHING_QUEUE: usize = 64;

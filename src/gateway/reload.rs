@@ -1,1 +1,91 @@
 //! A new snapshot on SIGHUP and when files change; the old one stays when the new one does not validate.
+
+use std::fmt;
+
+use crate::{
+    config::{Config, Problems},
+    gateway::build::Built,
+};
+
+/// What is needed to read everything again.
+pub struct Reloader {
+    /// As it runs now.
+    running: Config,
+    again: Box<dyn Fn() -> Result<Config, Problems> + Send>,
+    /// What was wrong with the files last time, so that a timer says it once.
+    complaints: Vec<String>,
+}
+
+impl Reloader {
+    /// Reloads by `again`, which reads what the process was started with.
+    #[must_use]
+    pub fn new(running: Config, again: Box<dyn Fn() -> Result<Config, Problems> + Send>) -> Self {
+        Self { running, again, complaints: Vec::new() }
+    }
+
+    /// Reads everything again (SIGHUP).
+    pub fn reload(&mut self, built: &Built) {
+        self.complaints.clear();
+        self.refresh(built);
+        let new = match (self.again)() {
+            Ok(new) => new,
+            Err(problems) => {
+                tracing::error!(%problems, "the configuration is not reloaded: what was, stays");
+                return;
+            }
+        };
+        for key in self.running.restart_needed(&new) {
+            tracing::warn!(key, "a changed key takes effect at the next start");
+        }
+        if let Err(error) = built.telemetry.set_log_level(&new.logging.level) {
+            tracing::error!(%error, "the log level stays");
+        }
+        built.shared.limits.store(new.limits.clone().into());
+        self.running.limits = new.limits;
+        self.running.logging.level = new.logging.level;
+        tracing::info!("configuration reloaded");
+    }
+
+    /// Takes over what changed in certificates, CAs and credential files. A timer calls it: mounted secrets change
+    /// without a signal.
+    pub fn refresh(&mut self, built: &Built) {
+        let mut complaints = Vec::new();
+        for (listener, (site, tls)) in self.running.listeners.iter().zip(&built.sites) {
+            site.credentials.renew();
+            match tls.as_ref().map(|tls| tls.reload()) {
+                Some(Ok(true)) => tracing::info!(listener = %listener.address, "certificates reloaded"),
+                Some(Err(error)) => complaints.push(format!("listener [{}]: {}", listener.address, chain(&error))),
+                Some(Ok(false)) | None => {}
+            }
+        }
+        built.credentials.renew();
+        match built.shared.upstream.reload_tls() {
+            Ok(true) => tracing::info!("certificates for the cluster reloaded"),
+            Err(error) => complaints.push(format!("upstream: {}", chain(&error))),
+            Ok(false) => {}
+        }
+        for complaint in complaints.iter().filter(|complaint| !self.complaints.contains(complaint)) {
+            tracing::error!(complaint, "TLS files are not reloaded: what was, stays");
+        }
+        self.complaints = complaints;
+    }
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloader").finish_non_exhaustive()
+    }
+}
+
+/// An error and its causes, on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -56,7 +56,7 @@ impl Serving {
                 let terms = Terms {
                     tls: tls.clone(),
                     proxy_protocol: listener.proxy_protocol,
-                    trusted_proxies: listener.trusted_proxies.clone(),
+                    trusted_proxies: listener.trusted_proxies.as_slice().into(),
                     limits: Arc::clone(&shared.limits),
                 };
                 share.push(Share { socket, terms, site: Arc::clone(site) });

@@ -221,6 +221,7 @@ async fn a_reload_serves_the_new_certificate_and_keeps_old_connections() {
     let mut old = meet(&server, &anyone(None), "a.test").await.unwrap();
     let renewed = workshop.sign("server", &["a.test"]);
     assert!(server.reload().unwrap());
+    assert!(!server.reload().unwrap());
     old.echo().await.unwrap();
     let new = meet(&server, &anyone(None), "a.test").await.unwrap();
     assert_ne!(new.shown(), old.shown());

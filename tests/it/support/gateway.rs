@@ -64,7 +64,7 @@ impl Gateway {
         let terms = Rc::new(Terms {
             tls: tls.clone(),
             proxy_protocol: listener.proxy_protocol,
-            trusted_proxies: listener.trusted_proxies.clone(),
+            trusted_proxies: listener.trusted_proxies.as_slice().into(),
             limits: Arc::clone(&built.shared.limits),
         });
         Self { draining: CancellationToken::new(), core, door, terms, built, ended: Rc::default() }
