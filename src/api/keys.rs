@@ -285,10 +285,8 @@ const INVALIDATE: Action = Action {
     granted_by: "cluster privileges [manage_api_key,manage_security,all]",
 };
 
-const INVALIDATE_OWN: Action = Action {
-    granted_by: "cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]",
-    ..INVALIDATE
-};
+const INVALIDATE_OWN: Action =
+    Action { granted_by: "cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]", ..INVALIDATE };
 
 /// Shorthand for denials inside this folder.
 impl Call<'_> {

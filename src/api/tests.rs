@@ -6,10 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     config,
-    model::{
-        ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp,
-        role::Privileges,
-    },
+    model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp, role::Privileges},
     passwords::Passwords,
     store::{AnyStore, KeyFilter, memory::Memory},
 };
@@ -170,7 +167,10 @@ async fn every_recorded_answer_of_the_original_is_given() {
             || header("x-elastic-product") != product
             || found != expected
         {
-            wrong.push(format!("{}\n  expected {} {expected}\n  found    {} {found}", case.name, case.status, parts.status));
+            wrong.push(format!(
+                "{}\n  expected {} {expected}\n  found    {} {found}",
+                case.name, case.status, parts.status
+            ));
         }
         if let Some(name) = &case.save {
             let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -267,9 +267,15 @@ async fn a_key_is_limited_by_its_owner_as_it_was() {
 async fn what_cannot_be_enforced_is_not_taken() {
     let api = api();
     for (descriptor, text) in [
-        (json!({ "indices": [{ "names": "a", "privileges": ["read"], "query": { "match_all": {} } }] }), "document and field"),
+        (
+            json!({ "indices": [{ "names": "a", "privileges": ["read"], "query": { "match_all": {} } }] }),
+            "document and field",
+        ),
         (json!({ "indices": [{ "names": "a", "privileges": ["read"], "query": "{}" }] }), "document and field"),
-        (json!({ "indices": [{ "names": "a", "privileges": ["read"], "field_security": { "grant": ["b"] } }] }), "document and field"),
+        (
+            json!({ "indices": [{ "names": "a", "privileges": ["read"], "field_security": { "grant": ["b"] } }] }),
+            "document and field",
+        ),
         (json!({ "restriction": { "workflows": ["search_application_query"] } }), "workflow restrictions"),
     ] {
         let body = json!({ "name": "k", "role_descriptors": { "r": descriptor } });
@@ -332,7 +338,10 @@ async fn options_says_what_there_is() {
     ] {
         let (parts, ()) = Request::options(path).header("x-opaque-id", "a").body(()).unwrap().into_parts();
         let response = api().options(&parts);
-        assert_eq!((response.status(), &response.headers()["allow"]), (StatusCode::OK, &HeaderValue::from_static(allow)));
+        assert_eq!(
+            (response.status(), &response.headers()["allow"]),
+            (StatusCode::OK, &HeaderValue::from_static(allow))
+        );
         assert_eq!(response.headers()["content-type"], "text/plain; charset=UTF-8");
         assert_eq!(response.headers()["x-opaque-id"], "a");
     }
