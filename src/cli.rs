@@ -1,11 +1,30 @@
 //! The command line. No secret is taken on it: arguments are seen by everybody on the machine.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{CommandFactory as _, Parser, Subcommand};
+use http::Uri;
+use zeroize::Zeroizing;
 
+use crate::{
+    config::{Environment, Problems, quantity},
+    gateway::{build::StartError, drain::Drained},
+    passwords::PasswordHash,
+    secret::{self, SecretText},
+};
+
+pub mod admin;
 pub mod check;
+pub mod demo;
 pub mod schema;
+pub mod serve;
 
 /// A gateway in front of Elasticsearch- and OpenSearch-compatible clusters.
 #[derive(Debug, Parser)]
@@ -65,7 +84,7 @@ enum Command {
         #[command(flatten)]
         admin: Admin,
         /// How long at most, for example 30s.
-        #[arg(long, default_value = "30s", value_parser = crate::config::parse_duration)]
+        #[arg(long, default_value = "30s", value_parser = quantity::parse_duration)]
         max: Duration,
     },
 }
@@ -87,5 +106,76 @@ struct ConfigFiles {
 struct Admin {
     /// Its admin listener.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9600")]
-    admin: String,
+    admin: Uri,
 }
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Arguments::parse().command.run() {
+        Ok(code) => code,
+        Err(error) => {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(io::stderr(), "searchgate: {error:#}");
+            let bad = error.is::<Problems>() || matches!(error.downcast_ref(), Some(StartError::NoBootstrapPassword));
+            if bad { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let mut output = io::stdout().lock();
+        match self {
+            Self::Check { config, print_effective } => {
+                check::check(&config.files, &Environment::of_process(), print_effective, &mut output).map_err(|error| {
+                    match error {
+                        check::CheckError::Bad(problems) => anyhow::Error::new(problems),
+                        error @ check::CheckError::Print(_) => error.into(),
+                    }
+                })?;
+            }
+            Self::Completions { shell } => {
+                clap_complete::generate(shell, &mut Arguments::command(), "searchgate", &mut output);
+            }
+            Self::Demo { upstream } => {
+                drop(output);
+                return demo::demo(upstream.as_deref()).map(ended);
+            }
+            Self::HashPassword => {
+                let mut password = Zeroizing::new(String::new());
+                io::stdin().read_line(&mut password).context("cannot read the password")?;
+                let password = SecretText::new(password.trim_end_matches(['\r', '\n']).to_owned());
+                writeln!(output, "{}", PasswordHash::of(&password)?.0.expose())?;
+            }
+            Self::Healthcheck { admin } => once(admin::healthcheck(&admin.admin))?,
+            Self::Schema => schema::schema(&mut output)?,
+            Self::Secret { command: SecretCommand::Generate } => {
+                writeln!(output, "{}", STANDARD.encode(secret::random::<32>()))?;
+            }
+            Self::Serve { config } => {
+                drop(output);
+                return serve::serve(&config.files).map(ended);
+            }
+            Self::Shutdown { admin } => once(admin::shutdown(&admin.admin))?,
+            Self::Wait { admin, max } => once(admin::wait(&admin.admin, max))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A drain that had to cut connections off is no clean end.
+fn ended(drained: Drained) -> ExitCode {
+    match drained {
+        Drained::Clean => ExitCode::SUCCESS,
+        Drained::Cut => ExitCode::FAILURE,
+    }
+}
+
+/// Runs one small conversation.
+fn once(conversation: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(conversation)
+}
+
+/// EX_CONFIG of sysexits.h.
+const BAD_CONFIGURATION: u8 = 78;

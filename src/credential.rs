@@ -134,6 +134,26 @@ impl Credentials {
         matches!(self.source, Source::Passthrough)
     }
 
+    /// What `/status` shows of it: kind, file, whether it could be read, how often it was replaced. Never what it is.
+    #[must_use]
+    pub fn status(&self) -> serde_json::Value {
+        let kind = match &self.source {
+            Source::None => "none",
+            Source::Passthrough => "passthrough",
+            Source::File { scheme: Scheme::ApiKey, .. } => "api_key",
+            Source::File { scheme: Scheme::Basic { .. }, .. } => "basic",
+            Source::File { scheme: Scheme::Bearer, .. } => "bearer",
+        };
+        let Source::File { file, .. } = &self.source else { return serde_json::json!({ "kind": kind }) };
+        let held = self.current.load();
+        serde_json::json!({
+            "kind": kind,
+            "file": file,
+            "available": held.header.is_some(),
+            "generation": held.generation,
+        })
+    }
+
     /// Whether a refusal may be mended, so that a copy of the head is worth keeping.
     #[must_use]
     pub fn can_be_replaced(&self) -> bool {

@@ -37,9 +37,12 @@ use crate::{
 pub mod answer;
 pub mod build;
 pub mod drain;
+pub mod operator;
 pub mod reload;
+pub mod run;
 pub mod serve;
 pub mod sidecar;
+pub mod signals;
 
 use answer::{Answer, Record, Source};
 

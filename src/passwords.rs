@@ -7,7 +7,11 @@ use std::{
     collections::HashMap,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -25,6 +29,7 @@ use crate::secret::{self, SecretText};
 pub struct Passwords {
     queue: mpsc::SyncSender<Job>,
     flights: Flights,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// The queue is full, or hashing failed: the caller is told to come back (429).
@@ -55,7 +60,13 @@ impl Passwords {
                 tracing::error!(%error, "a password hashing thread did not start");
             }
         }
-        Self { queue, flights: Flights::default() }
+        Self { queue, flights: Flights::default(), waiting: Arc::default() }
+    }
+
+    /// Hashes asked for and not yet made.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Hashes `password` with a fresh salt.
@@ -105,6 +116,12 @@ impl Passwords {
     }
 
     fn submit(&self, job: Job) -> Result<(), Busy> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Place(Arc::clone(&self.waiting));
+        let job = Box::new(move || {
+            let _place = place;
+            job();
+        });
         self.queue.try_send(job).map_err(|_| Busy)
     }
 }
@@ -126,6 +143,15 @@ impl PasswordHash {
         let hash: Result<phc::PasswordHash, _> =
             argon().hash_password_with_salt(password.expose().as_bytes(), &salt).inspect_err(report);
         Ok(Self(SecretText::new(hash.map_err(|_| Busy)?.to_string())))
+    }
+}
+
+/// A place among the waiting, given back however the hash ends.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use aws_lc_rs::digest;
 use rustls::{
     InconsistentKeys, RootCertStore,
     crypto::CryptoProvider,
@@ -72,6 +73,9 @@ pub enum PemError {
         source: io::Error,
     },
 }
+
+/// Tells whether files changed, without keeping them.
+pub type FilesDigest = [u8; digest::SHA256_OUTPUT_LEN];
 
 /// The content of a file, wiped when dropped: it may hold a key.
 pub struct PemFile {
@@ -175,3 +179,16 @@ pub fn authorities<'a>(files: impl IntoIterator<Item = &'a PemFile>) -> Result<R
     }
     Ok(roots)
 }
+/// Digest of all of `files`, in their order.
+#[must_use]
+pub fn digest<'a>(files: impl IntoIterator<Item = &'a PemFile>) -> FilesDigest {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for file in files {
+        context.update(&file.bytes().len().to_be_bytes());
+        context.update(file.bytes());
+    }
+    let mut seen = FilesDigest::default();
+    seen.copy_from_slice(context.finish().as_ref());
+    seen
+}
+

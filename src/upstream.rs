@@ -14,6 +14,7 @@ use rustls::{ClientConfig, pki_types::ServerName};
 
 use crate::{
     config::{self, HostUrl},
+    pem,
     telemetry::metrics::Metrics,
 };
 
@@ -26,7 +27,10 @@ pub mod upload;
 #[derive(Debug)]
 pub struct Upstream {
     hosts: Box<[Host]>,
+    ssl: config::UpstreamSsl,
     tls: ArcSwapOption<ClientConfig>,
+    /// Digest of the files that `tls` was made of.
+    tls_seen: parking_lot::Mutex<Option<pem::FilesDigest>>,
     /// To open a connection.
     pub connect_timeout: Duration,
     /// To the first byte of an answer.
@@ -89,7 +93,9 @@ impl Upstream {
         let hosts = config.hosts.iter().map(Host::new).collect::<Result<Box<[Host]>, _>>()?;
         let upstream = Self {
             hosts,
+            ssl: config.ssl.clone(),
             tls: ArcSwapOption::empty(),
+            tls_seen: parking_lot::Mutex::default(),
             connect_timeout: config.connect_timeout,
             request_timeout: config.request_timeout,
             health_interval: config.health_interval,
@@ -98,20 +104,28 @@ impl Upstream {
             refuses_strangers: AtomicBool::new(false),
             metrics,
         };
-        upstream.reload_tls(&config.ssl)?;
+        upstream.reload_tls()?;
         Ok(upstream)
     }
 
-    /// Reads certificates and CAs again; new connections use them.
+    /// Reads certificates and CAs again where their files changed; returns whether they did. New connections use
+    /// them.
     ///
     /// # Errors
     ///
     /// [`UpstreamError::Tls`]; the old material stays.
-    pub fn reload_tls(&self, ssl: &config::UpstreamSsl) -> Result<(), UpstreamError> {
-        if self.hosts.iter().any(|host| host.url.tls) {
-            self.tls.store(Some(tls::client_tls(ssl)?));
+    pub fn reload_tls(&self) -> Result<bool, UpstreamError> {
+        if !self.hosts.iter().any(|host| host.url.tls) {
+            return Ok(false);
         }
-        Ok(())
+        let mut last = self.tls_seen.lock();
+        let seen = tls::seen(&self.ssl)?;
+        if *last == Some(seen) {
+            return Ok(false);
+        }
+        self.tls.store(Some(tls::client_tls(&self.ssl)?));
+        *last = Some(seen);
+        Ok(true)
     }
 
     /// All hosts; an index into them names one for good.
@@ -176,6 +190,12 @@ impl Host {
             failures: AtomicU32::new(0),
             ejected: AtomicBool::new(false),
         })
+    }
+
+    /// Failures in a row.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// Whether it is asked at all.

@@ -176,6 +176,7 @@ impl Record {
         self.activity.end(now);
         let hosts = self.core.shared.upstream.hosts();
         let event = AccessEvent {
+            timestamp: self.core.wall(now),
             method: &self.method,
             path: self.target.as_ref().map_or("*", PathAndQuery::path),
             status: self.status,
@@ -188,7 +189,7 @@ impl Record {
             attempts: self.attempts,
             reason: self.reason,
             opaque_id: text(self.opaque_id.as_ref()),
-            trace_id: text(self.traceparent.as_ref()).and_then(|parent| parent.get(3..35)),
+            traceparent: text(self.traceparent.as_ref()),
             aborted,
         };
         self.core.counters.finished(&event, self.source == Source::Upstream, self.upstream_time);

@@ -43,7 +43,7 @@ impl Serving {
     ///
     /// # Errors
     ///
-    /// [`StartError::Listen`] and [`StartError::Thread`]; nothing serves then.
+    /// [`StartError::Listen`] and [`StartError::System`]; nothing serves then.
     pub fn start(built: &Built, config: &Config, threads: usize) -> Result<Self, StartError> {
         let shared = &built.shared;
         let mut shares: Vec<Vec<Share>> = (0..threads).map(|_| Vec::new()).collect();
@@ -71,7 +71,7 @@ impl Serving {
         let mut serving = Self { addresses, reception, cut: CancellationToken::new(), threads: Vec::new() };
         for (index, share) in shares.into_iter().enumerate() {
             let thread = serving.spawn(index, share, shared, built.telemetry.access_log());
-            serving.threads.push(thread.map_err(StartError::Thread)?);
+            serving.threads.push(thread.map_err(StartError::System)?);
         }
         Ok(serving)
     }

@@ -90,9 +90,16 @@ impl Named {
         };
         let mut chain =
             vec![named(Realm::Token, TOKEN_REALM, TOKEN_REALM), named(Realm::ApiKey, KEY_REALM, KEY_REALM)];
-        chain.extend(configured.iter().map(|realm| match realm {
-            config::Realm::Native { name } => named(Realm::Password(UserNamespace::Native), name, "native"),
-            config::Realm::Reserved => named(Realm::Password(UserNamespace::Reserved), "reserved", "reserved"),
+        chain.extend(configured.iter().filter_map(|realm| match realm {
+            config::Realm::Native { name } => Some(named(Realm::Password(UserNamespace::Native), name, "native")),
+            config::Realm::Reserved => {
+                Some(named(Realm::Password(UserNamespace::Reserved), "reserved", "reserved"))
+            }
+            // Not served yet: `serve` refuses to start with them.
+            config::Realm::Cluster { .. }
+            | config::Realm::File { .. }
+            | config::Realm::Jwt(_)
+            | config::Realm::Pki { .. } => None,
         }));
         chain
     }

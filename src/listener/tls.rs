@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest;
 use parking_lot::Mutex;
 use rustls::{
     CertificateError, RootCertStore, ServerConfig, SupportedProtocolVersion,
@@ -19,7 +18,7 @@ use rustls::{
 
 use crate::{
     config::{ClientAuthentication, ListenerSsl, TlsVersion},
-    pem::{self, IdentityFiles, PemError, PemFile},
+    pem::{self, FilesDigest, IdentityFiles, PemError, PemFile},
 };
 
 /// A listener's TLS as of the last good reading of its files.
@@ -30,7 +29,7 @@ pub struct Reloading {
     ssl: ListenerSsl,
     current: ArcSwap<ServerConfig>,
     /// Digest of the files behind `current`; held while they are read again.
-    seen: Mutex<Seen>,
+    seen: Mutex<FilesDigest>,
 }
 
 /// TLS material of a listener that cannot be used.
@@ -86,8 +85,6 @@ impl Reloading {
     }
 }
 
-type Seen = [u8; digest::SHA256_OUTPUT_LEN];
-
 /// All files of a listener, read once: what is compared is what is used.
 struct Material {
     identities: Vec<IdentityFiles>,
@@ -106,16 +103,9 @@ impl Material {
         })
     }
 
-    fn seen(&self) -> Seen {
-        let mut context = digest::Context::new(&digest::SHA256);
+    fn seen(&self) -> FilesDigest {
         let files = self.identities.iter().flat_map(|files| [files.certificate(), files.key()]);
-        for file in files.chain(&self.authorities) {
-            context.update(&file.bytes().len().to_be_bytes());
-            context.update(file.bytes());
-        }
-        let mut seen = Seen::default();
-        seen.copy_from_slice(context.finish().as_ref());
-        seen
+        pem::digest(files.chain(&self.authorities))
     }
 
     fn configure(&self, ssl: &ListenerSsl) -> Result<ServerConfig, ServerTlsError> {

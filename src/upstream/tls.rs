@@ -68,6 +68,17 @@ pub fn client_tls(ssl: &UpstreamSsl) -> Result<Arc<ClientConfig>, ClientTlsError
     Ok(Arc::new(config))
 }
 
+/// Digest of the files that [`client_tls`] reads, to tell whether they changed.
+///
+/// # Errors
+///
+/// A file that cannot be read.
+pub fn seen(ssl: &UpstreamSsl) -> Result<pem::FilesDigest, ClientTlsError> {
+    let client = ssl.client.iter().flat_map(|files| [&files.certificate, &files.key]);
+    let files = ssl.certificate_authorities.iter().chain(client).map(|file| PemFile::read(file));
+    Ok(pem::digest(&files.collect::<Result<Vec<_>, _>>()?))
+}
+
 /// CAs from the files; without any, the system's, unless a fingerprint says whom to trust instead.
 fn roots(ssl: &UpstreamSsl) -> Result<RootCertStore, ClientTlsError> {
     if !ssl.certificate_authorities.is_empty() {

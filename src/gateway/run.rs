@@ -1,0 +1,121 @@
+//! The life of a server process: start in order, obey signals, drain, end.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    admin,
+    clock::Clock,
+    config::{Config, ListenAddress},
+    gateway::{
+        build::{self, Built, StartError},
+        drain::{Drained, PATIENCE},
+        operator::Operator,
+        reload::Reloader,
+        serve::Serving,
+        signals::{Asked, Signals},
+    },
+    telemetry::Telemetry,
+    upstream::health,
+};
+
+/// Serves until a signal or the operator ends it. `reload` reads what the process was started with again; `ready` is
+/// told the bound addresses.
+///
+/// # Errors
+///
+/// [`StartError`] when it cannot begin. What goes wrong later is logged.
+pub async fn run(
+    config: Config,
+    telemetry: Telemetry,
+    reload: Box<dyn Fn() -> Result<Config, crate::config::Problems> + Send>,
+    ready: impl FnOnce(&[ListenAddress]),
+) -> Result<Drained, StartError> {
+    let mut signals = Signals::register().map_err(StartError::System)?;
+    let built = Arc::new(build::build(&config, &Clock::system(), telemetry)?);
+    built.bootstrap(&config).await?;
+    let socket = tokio::net::TcpListener::bind(config.admin.address)
+        .await
+        .map_err(|source| StartError::Listen { address: config.admin.address.to_string(), source })?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let operator = Arc::new(Operator::new(Arc::clone(&built)));
+    let metrics = Arc::clone(&built.shared.metrics);
+    tasks.spawn(admin::serve(socket, Arc::clone(&operator), metrics, stop.clone()));
+
+    let credential: health::ProbeCredential = {
+        let built = Arc::clone(&built);
+        Arc::new(move || built.probe_credential())
+    };
+    health::probe_all(&built.shared.upstream, &credential).await;
+    let serving = Serving::start(&built, &config, data_threads())?;
+    tasks.spawn(health::watch(Arc::clone(&built.shared.upstream), credential, stop.clone()));
+    tasks.spawn(remove_expired(Arc::clone(&built), config.clone(), stop.clone()));
+    operator.serves();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listeners = %serving.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        "searchgate serves"
+    );
+    ready(&serving.addresses);
+
+    let mut reloader = Reloader::new(config, reload);
+    let mut refresh = tokio::time::interval(REFRESH);
+    refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::End => break,
+                Asked::Reload => reloader.reload(&built),
+                Asked::Reopen => built.shared.audit.reopen(),
+            },
+            () = operator.asked_to_end() => break,
+            _ = refresh.tick() => reloader.refresh(&built),
+        }
+    }
+    operator.drains();
+    tracing::info!("draining");
+    let drained = tokio::select! {
+        drained = serving.drain(PATIENCE) => drained,
+        () = second(&mut signals) => Drained::Cut,
+    };
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    built.shared.audit.flush().await;
+    built.telemetry.flush().await;
+    Ok(drained)
+}
+
+/// The signal that ends a drain at once.
+async fn second(signals: &mut Signals) {
+    while signals.next().await != Asked::End {}
+}
+
+/// Removes keys and tokens that are long dead, each at its interval.
+async fn remove_expired(built: Arc<Built>, config: Config, stop: CancellationToken) {
+    let mut keys = tokio::time::interval(config.api_keys.cleanup_interval);
+    let mut tokens = tokio::time::interval(config.tokens.cleanup_interval);
+    loop {
+        let removed = tokio::select! {
+            () = stop.cancelled() => return,
+            _ = keys.tick() => built.keys.remove_expired().await,
+            _ = tokens.tick() => built.tokens.remove_expired().await,
+        };
+        if let Err(error) = removed {
+            tracing::warn!(%error, "expired records are not removed yet");
+        }
+    }
+}
+
+/// One a core. `SEARCHGATE_THREADS` says otherwise, for benchmarks and for containers whose share of a machine cannot be
+/// seen from inside.
+fn data_threads() -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let asked = std::env::var("SEARCHGATE_THREADS").ok().and_then(|count| count.parse().ok());
+    asked.filter(|count| (1..=MAX_THREADS).contains(count)).unwrap_or_else(cores)
+}
+
+/// How often files are looked at for changes.
+const REFRESH: Duration = Duration::from_secs(10);
+const MAX_THREADS: usize = 1024;
