@@ -85,6 +85,10 @@ impl Api {
     pub async fn answer(&self, request: Request<Body>, principal: Arc<Principal>, peer: &Peer) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let facts = facts(&parts);
+        if let Err(exception) = media::check(&parts.headers, !matches!(body, Body::Empty)) {
+            // Headers that make no sense do not shape the answer either.
+            return Failure::from(exception).response(&RequestFacts { accept: None, content_type: None, ..facts });
+        }
         match self.serve(&parts, body, &principal, peer).await {
             Ok(reply) => es::answer(reply.status, &reply.body, &facts),
             Err(failure) => {
@@ -110,7 +114,6 @@ impl Api {
     }
 
     async fn serve(&self, parts: &Parts, body: Body, principal: &Principal, peer: &Peer) -> Result<Reply, Failure> {
-        media::check(&parts.headers, !matches!(body, Body::Empty))?;
         let mut query = Query::parse(parts.uri.query().unwrap_or_default())?;
         query.flag("error_trace").map_err(|_| {
             let value = query.text("error_trace").unwrap_or_default();

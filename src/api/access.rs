@@ -1,6 +1,9 @@
 //! What a caller may do here, and Elasticsearch's words for a denial (API page section 3.1).
 
-use crate::{authorize::AuthorizeError, model::Principal, users::Users};
+use crate::{
+    authorize::AuthorizeError,
+    model::{ApiKeyRef, Principal},
+};
 
 /// One action of the API.
 #[derive(Clone, Copy, Debug)]
@@ -9,12 +12,12 @@ pub(super) struct Action {
     pub(super) name: &'static str,
     /// Any of these lets a caller do it; what implies one of them holds it.
     pub(super) privileges: &'static [&'static str],
-    /// What a denial says behind the caller.
+    /// The privileges that a denial names.
     pub(super) granted_by: &'static str,
 }
 
 /// The key that a caller is: not while it acts for a user.
-pub(super) fn key(principal: &Principal) -> Option<&crate::model::ApiKeyRef> {
+pub(super) fn key(principal: &Principal) -> Option<&ApiKeyRef> {
     principal.api_key.as_ref().filter(|_| principal.lookup_realm.is_none())
 }
 
@@ -39,21 +42,5 @@ pub(super) fn require(principal: &Principal, action: &Action) -> Result<(), Auth
 
 /// The denial of an action.
 pub(super) fn denied(principal: &Principal, action: &Action) -> AuthorizeError {
-    AuthorizeError { action: action.name, subject: subject(principal).into(), granted_by: action.granted_by }
-}
-
-fn subject(principal: &Principal) -> String {
-    let username = &principal.identity.username;
-    if let Some(key) = key(principal) {
-        return format!("API key id [{}] of user [{username}]", key.id);
-    }
-    let known = Users::descriptors(&principal.identity.roles);
-    let (mut effective, missing): (Vec<&str>, Vec<&str>) =
-        principal.identity.roles.iter().map(AsRef::as_ref).partition(|role| known.contains_key(*role));
-    effective.sort_unstable();
-    let mut subject = format!("user [{username}] with effective roles [{}]", effective.join(","));
-    if !missing.is_empty() {
-        subject.push_str(&format!(" (assigned roles [{}] were not found)", missing.join(",")));
-    }
-    subject
+    AuthorizeError::new(principal, action.name, action.granted_by)
 }

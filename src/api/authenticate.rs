@@ -32,7 +32,7 @@ pub(super) fn authentication(principal: &Principal) -> Value {
     shown.insert("lookup_realm".into(), json!(principal.lookup_realm.as_ref().unwrap_or(&principal.realm)));
     shown.insert("authentication_type".into(), json!(principal.authentication));
     if let Some(key) = access::key(principal) {
-        shown.insert("api_key".into(), json!({ "id": key.id, "name": key.name }));
+        shown.insert("api_key".into(), json!({ "name": key.name, "id": key.id }));
     }
     shown.into()
 }

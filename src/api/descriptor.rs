@@ -206,6 +206,9 @@ fn index(role: &str, what: &str, node: &Node, remote: bool) -> Read<Value> {
         let cause = Exception::argument("indices privileges must define at least one privilege");
         return Err(Fault { at: node.end, cause });
     }
+    if entry.get("field_security").is_some_and(|security| security.get("grant").is_none()) {
+        return fault(node.end, format!("{what}. field_security requires grant if except is given"));
+    }
     let mut ordered = Map::new();
     for name in ["names", "privileges", "field_security", "query"] {
         if let Some(value) = entry.remove(name) {
@@ -241,9 +244,6 @@ fn field_security(role: &str, what: &str, node: &Node) -> Read<Value> {
             }
         }
     }
-    if security.contains_key("except") && !security.contains_key("grant") {
-        return fault(node.end, format!("{what}. field_security requires grant if except is given"));
-    }
     Ok(security.into())
 }
 
@@ -268,7 +268,7 @@ fn application(what: &str, node: &Node) -> Read<Value> {
             "resources" => resources = Some(loose_strings(field)?),
             other => {
                 let text = format!("[{}] [application] unknown field [{other}]", field.at);
-                return Err(Fault { at: field.at, cause: Exception::content(text) });
+                return Err(Fault { at: field.node.at, cause: Exception::content(text) });
             }
         }
     }
@@ -295,25 +295,26 @@ fn remote_cluster(role: &str, what: &str, node: &Node) -> Read<Value> {
     let Tree::Object(fields) = &node.tree else { return not_objects(what, node) };
     let mut entry = Map::new();
     for field in fields {
-        match field.name.as_str() {
-            name @ ("privileges" | "clusters") => {
-                entry.insert(name.to_owned(), strings(role, name, &field.node)?);
-            }
-            other => return fault(field.node.at, format!("{what}. unexpected field [{other}]")),
+        let name = field.name.as_str();
+        if !matches!(name, "privileges" | "clusters") {
+            return fault(field.node.at, format!("{what}. unexpected field [{name}]"));
         }
+        let texts = strings(role, name, &field.node)?;
+        let unknown = |text: &&Value| !matches!(text.as_str(), Some("monitor_enrich" | "monitor_stats"));
+        if let Some(Value::String(unknown)) = texts.as_array().and_then(|texts| texts.iter().find(unknown))
+            && name == "privileges"
+        {
+            let text = format!(
+                "{what}. [monitor_enrich, monitor_stats] are the only values allowed for [privileges] within [remote_cluster]. Found [{unknown}]"
+            );
+            return fault(field.node.end, text);
+        }
+        entry.insert(name.to_owned(), texts);
     }
     for required in ["privileges", "clusters"] {
         if entry.get(required).is_none_or(is_empty) {
             return fault(node.end, format!("{what}. missing required [{required}] field"));
         }
-    }
-    let known = |name: &&Value| !matches!(name.as_str(), Some("monitor_enrich" | "monitor_stats"));
-    let privileges = entry.get("privileges").and_then(Value::as_array);
-    if let Some(unknown) = privileges.and_then(|names| names.iter().find(known)).and_then(Value::as_str) {
-        let text = format!(
-            "{what}. [monitor_enrich, monitor_stats] are the only values allowed for [privileges] within [remote_cluster]. Found [{unknown}]"
-        );
-        return fault(node.end, text);
     }
     Ok(entry.into())
 }
@@ -352,7 +353,7 @@ fn restriction(role: &str, node: &Node) -> Read<Value> {
         }
         let workflows = strings(role, "workflows", &field.node)?;
         if is_empty(&workflows) {
-            return fault(field.node.end, format!("{what}. [workflows] cannot be an empty array"));
+            return fault(node.end, format!("{what}. [workflows] cannot be an empty array"));
         }
         read.insert("workflows".into(), workflows);
     }

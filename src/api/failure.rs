@@ -95,8 +95,8 @@ impl Validation {
         if self.0.is_empty() {
             return None;
         }
-        let faults: String = self.0.iter().enumerate().map(|(at, text)| format!(" {}: {text};", at + 1)).collect();
-        Some(format!("Validation Failed:{faults}"))
+        let faults: String = self.0.iter().enumerate().map(|(at, text)| format!("{}: {text};", at + 1)).collect();
+        Some(format!("Validation Failed: {faults}"))
     }
 
     /// # Errors

@@ -271,26 +271,22 @@ const INVALIDATE_WORDS: Words = Words {
 const GET: Action = Action {
     name: "cluster:admin/xpack/security/api_key/get",
     privileges: &["read_security", "manage_api_key"],
-    granted_by: ", this action is granted by the cluster privileges [read_security,manage_api_key,manage_security,all]",
+    granted_by: "cluster privileges [read_security,manage_api_key,manage_security,all]",
 };
 
 const GET_OWN: Action = Action {
-    granted_by: ", this action is granted by the cluster privileges \
-                 [manage_own_api_key,read_security,manage_api_key,manage_security,all]",
+    granted_by: "cluster privileges [manage_own_api_key,read_security,manage_api_key,manage_security,all]",
     ..GET
 };
 
 const INVALIDATE: Action = Action {
     name: "cluster:admin/xpack/security/api_key/invalidate",
     privileges: &["manage_api_key"],
-    granted_by: ", this action is granted by the cluster privileges [manage_api_key,manage_security,all]",
+    granted_by: "cluster privileges [manage_api_key,manage_security,all]",
 };
 
-const INVALIDATE_OWN: Action = Action {
-    granted_by: ", this action is granted by the cluster privileges \
-                 [manage_own_api_key,manage_api_key,manage_security,all]",
-    ..INVALIDATE
-};
+const INVALIDATE_OWN: Action =
+    Action { granted_by: "cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]", ..INVALIDATE };
 
 /// Shorthand for denials inside this folder.
 impl Call<'_> {

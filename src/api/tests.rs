@@ -6,10 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     config,
-    model::{
-        ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp,
-        role::Privileges,
-    },
+    model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp, role::Privileges},
     passwords::Passwords,
     store::{AnyStore, KeyFilter, memory::Memory},
 };
@@ -49,7 +46,7 @@ fn api() -> Api {
     }
 }
 
-/// A user of the native realm whose one role, unknown to the gateway, is `descriptor`.
+/// A user of the native realm whose one role, `own`, is `descriptor`.
 fn user(name: &str, descriptor: Value) -> Arc<Principal> {
     principal(
         Identity { username: name.into(), roles: vec!["own".into()], ..Identity::default() },
@@ -170,7 +167,10 @@ async fn every_recorded_answer_of_the_original_is_given() {
             || header("x-elastic-product") != product
             || found != expected
         {
-            wrong.push(format!("{}\n  expected {} {expected}\n  found    {} {found}", case.name, case.status, parts.status));
+            wrong.push(format!(
+                "{}\n  expected {} {expected}\n  found    {} {found}",
+                case.name, case.status, parts.status
+            ));
         }
         if let Some(name) = &case.save {
             let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -234,7 +234,7 @@ async fn a_user_that_manages_its_own_keys_reaches_no_others() {
 }
 
 #[tokio::test]
-async fn a_denial_names_roles_that_nobody_knows_and_the_privileges_that_help() {
+async fn a_denial_names_the_roles_of_the_caller_and_the_privileges_that_help() {
     let nobody = user("u", json!({ "cluster": [] }));
     for (query, privileges) in [
         ("", "read_security,manage_api_key,manage_security,all"),
@@ -245,8 +245,8 @@ async fn a_denial_names_roles_that_nobody_knows_and_the_privileges_that_help() {
         assert_eq!(
             reason(&answer),
             format!(
-                "action [cluster:admin/xpack/security/api_key/get] is unauthorized for user [u] with effective roles [] \
-                 (assigned roles [own] were not found), this action is granted by the cluster privileges [{privileges}]"
+                "action [cluster:admin/xpack/security/api_key/get] is unauthorized for user [u] with effective roles [own], \
+                 this action is granted by the cluster privileges [{privileges}]"
             )
         );
     }
@@ -267,9 +267,15 @@ async fn a_key_is_limited_by_its_owner_as_it_was() {
 async fn what_cannot_be_enforced_is_not_taken() {
     let api = api();
     for (descriptor, text) in [
-        (json!({ "indices": [{ "names": "a", "privileges": ["read"], "query": { "match_all": {} } }] }), "document and field"),
+        (
+            json!({ "indices": [{ "names": "a", "privileges": ["read"], "query": { "match_all": {} } }] }),
+            "document and field",
+        ),
         (json!({ "indices": [{ "names": "a", "privileges": ["read"], "query": "{}" }] }), "document and field"),
-        (json!({ "indices": [{ "names": "a", "privileges": ["read"], "field_security": { "grant": ["b"] } }] }), "document and field"),
+        (
+            json!({ "indices": [{ "names": "a", "privileges": ["read"], "field_security": { "grant": ["b"] } }] }),
+            "document and field",
+        ),
         (json!({ "restriction": { "workflows": ["search_application_query"] } }), "workflow restrictions"),
     ] {
         let body = json!({ "name": "k", "role_descriptors": { "r": descriptor } });
@@ -332,7 +338,10 @@ async fn options_says_what_there_is() {
     ] {
         let (parts, ()) = Request::options(path).header("x-opaque-id", "a").body(()).unwrap().into_parts();
         let response = api().options(&parts);
-        assert_eq!((response.status(), &response.headers()["allow"]), (StatusCode::OK, &HeaderValue::from_static(allow)));
+        assert_eq!(
+            (response.status(), &response.headers()["allow"]),
+            (StatusCode::OK, &HeaderValue::from_static(allow))
+        );
         assert_eq!(response.headers()["content-type"], "text/plain; charset=UTF-8");
         assert_eq!(response.headers()["x-opaque-id"], "a");
     }

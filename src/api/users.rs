@@ -161,5 +161,5 @@ const INVALID_USER: &str = "validation_exception";
 const PUT: Action = Action {
     name: "cluster:admin/xpack/security/user/put",
     privileges: &["manage_security"],
-    granted_by: ", this action is granted by the cluster privileges [manage_security,all]",
+    granted_by: "cluster privileges [manage_security,all]",
 };
