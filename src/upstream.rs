@@ -210,8 +210,9 @@ impl Host {
 #[must_use]
 pub fn choose(hosts: &[Host], outstanding: impl Fn(usize) -> usize, tried: u64, turn: usize) -> Option<usize> {
     let count = hosts.len();
-    let order =
-        (0..count).map(|step| (step + turn) % count).filter(|&index| index < config::MAX_HOSTS && tried & (1 << index) == 0);
+    let order = (0..count)
+        .map(|step| (step + turn) % count)
+        .filter(|&index| index < config::MAX_HOSTS && tried & (1 << index) == 0);
     order
         .clone()
         .filter(|&index| hosts.get(index).is_some_and(Host::is_healthy))
