@@ -132,7 +132,7 @@ impl Api {
             (Resource::ApiKeys, "GET") => self.keys(&mut call).await,
             (Resource::ApiKeys, "DELETE") => self.invalidate_keys(&mut call).await,
             (Resource::ApiKeys, _) => self.create_key(&mut call).await,
-            (Resource::Authenticate, _) => self.authenticate(&call),
+            (Resource::Authenticate, _) => authenticate::authenticate(&call),
             (Resource::Token, "DELETE") => self.invalidate_token(&mut call).await,
             (Resource::Token, _) => self.grant(&mut call).await,
             (Resource::User(name), _) => self.put_user(&mut call, &name).await,
