@@ -135,7 +135,10 @@ impl Api {
             (Resource::Authenticate, _) => authenticate::authenticate(&call),
             (Resource::Token, "DELETE") => self.invalidate_token(&mut call).await,
             (Resource::Token, _) => self.grant(&mut call).await,
+            (Resource::User(names), "GET") => self.users(&mut call, Some(&names)).await,
+            (Resource::User(name), "DELETE") => self.delete_user(&mut call, &name).await,
             (Resource::User(name), _) => self.put_user(&mut call, &name).await,
+            (Resource::Users, _) => self.users(&mut call, None).await,
         }?;
         if let Some(filter) = filter {
             reply.body = filter::apply(reply.body, &filter);

@@ -261,6 +261,7 @@ async fn a_key_is_limited_by_its_owner_as_it_was() {
     let limits = &answer["api_keys"][0]["limited_by"];
     assert_eq!(limits.as_array().unwrap().len(), 1);
     assert_eq!(limits[0]["superuser"]["cluster"], json!(["all"]));
+    assert!(limits[0]["superuser"].get("description").is_none());
 }
 
 #[tokio::test]
