@@ -132,10 +132,13 @@ impl Api {
             (Resource::ApiKeys, "GET") => self.keys(&mut call).await,
             (Resource::ApiKeys, "DELETE") => self.invalidate_keys(&mut call).await,
             (Resource::ApiKeys, _) => self.create_key(&mut call).await,
-            (Resource::Authenticate, _) => self.authenticate(&call),
+            (Resource::Authenticate, _) => authenticate::authenticate(&call),
             (Resource::Token, "DELETE") => self.invalidate_token(&mut call).await,
             (Resource::Token, _) => self.grant(&mut call).await,
+            (Resource::User(names), "GET") => self.users(&mut call, Some(&names)).await,
+            (Resource::User(name), "DELETE") => self.delete_user(&mut call, &name).await,
             (Resource::User(name), _) => self.put_user(&mut call, &name).await,
+            (Resource::Users, _) => self.users(&mut call, None).await,
         }?;
         if let Some(filter) = filter {
             reply.body = filter::apply(reply.body, &filter);

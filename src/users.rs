@@ -125,6 +125,32 @@ impl Users {
         self.write(UserRecord { identity, namespace, password, enabled }).await
     }
 
+    /// All users, those of the reserved realm first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn all(&self) -> Result<Vec<UserRecord>, StoreError> {
+        let mut users = self.store.users(UserNamespace::Reserved).await?;
+        users.extend(self.store.users(UserNamespace::Native).await?);
+        Ok(users)
+    }
+
+    /// Removes a native user; returns whether there was one. Its keys and tokens live on, as in the original.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn remove(&self, name: &str) -> Result<bool, StoreError> {
+        let (store, changed, name) = (self.store.clone(), Arc::clone(&self.changed), name.to_owned());
+        store::complete(async move {
+            let found = store.delete_user(UserNamespace::Native, &name).await?;
+            changed(UserNamespace::Native, &name);
+            Ok(found)
+        })
+        .await
+    }
+
     /// Descriptors of the roles named, name → descriptor; names that no role bears are left out.
     #[must_use]
     pub fn descriptors(roles: &[Box<str>]) -> Map<String, Value> {

@@ -3,17 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::{Api, Call, Reply, access, failure::Failure},
+    api::{Call, Reply, access, failure::Failure},
     model::Principal,
 };
 
-impl Api {
-    /// Tells the caller who it is: everybody may ask.
-    pub(super) fn authenticate(&self, call: &Call<'_>) -> Result<Reply, Failure> {
-        call.query.finish(call.path())?;
-        call.refuse_body()?;
-        Ok(Reply::ok(authentication(call.principal)))
-    }
+/// Tells the caller who it is: everybody may ask.
+pub(super) fn authenticate(call: &Call<'_>) -> Result<Reply, Failure> {
+    call.query.finish(call.path())?;
+    call.refuse_body()?;
+    Ok(Reply::ok(authentication(call.principal)))
 }
 
 /// A caller as answers show it.

@@ -166,16 +166,16 @@ fn index(role: &str, what: &str, node: &Node, remote: bool) -> Read<Value> {
             "privileges" => {
                 entry.insert(name.to_owned(), strings(role, name, node)?);
             }
-            "allow_restricted_indices" => match node.tree {
-                Tree::Bool(allow) => drop(entry.insert(name.to_owned(), allow.into())),
-                _ => {
+            "allow_restricted_indices" => {
+                let Tree::Bool(allow) = node.tree else {
                     let token = node.token();
                     return fault(
                         node.at,
                         format!("{what}. expected field [{name}] value to be a boolean, but found [{token}] instead"),
                     );
-                }
-            },
+                };
+                entry.insert(name.to_owned(), allow.into());
+            }
             "field_security" => drop(entry.insert(name.to_owned(), field_security(role, what, node)?)),
             "query" => match &node.tree {
                 Tree::Null => {}
@@ -381,17 +381,17 @@ fn strings(role: &str, name: &str, node: &Node) -> Read<Value> {
         Tree::Null => Ok(json!([])),
         Tree::List(items) => items
             .iter()
-            .map(|item| match &item.tree {
-                Tree::Text(text) => Ok(Value::from(text.as_str())),
-                _ => {
-                    let token = item.token();
-                    wrong(
-                        item.at,
-                        format!(
-                            "could not parse [null] field. expected a string array but one of the value in the array is [{token}]"
-                        ),
-                    )
+            .map(|item| {
+                if let Tree::Text(text) = &item.tree {
+                    return Ok(Value::from(text.as_str()));
                 }
+                let token = item.token();
+                wrong(
+                    item.at,
+                    format!(
+                        "could not parse [null] field. expected a string array but one of the value in the array is [{token}]"
+                    ),
+                )
             })
             .collect(),
         _ => {

@@ -95,8 +95,8 @@ impl Validation {
         if self.0.is_empty() {
             return None;
         }
-        let faults: String = self.0.iter().enumerate().map(|(at, text)| format!("{}: {text};", at + 1)).collect();
-        Some(format!("Validation Failed: {faults}"))
+        let faults: Vec<String> = (1..).zip(&self.0).map(|(number, text)| format!("{number}: {text};")).collect();
+        Some(format!("Validation Failed: {}", faults.concat()))
     }
 
     /// # Errors

@@ -15,16 +15,17 @@ pub(super) enum Resource {
     Token,
     /// `/_security/user/{name}`.
     User(String),
+    /// `/_security/user`.
+    Users,
 }
 
 impl Resource {
     /// Its methods, in the order in which the original lists them.
     fn methods(&self) -> &'static [&'static str] {
         match self {
-            Self::ApiKeys => &["GET", "POST", "PUT", "DELETE"],
-            Self::Authenticate => &["GET"],
+            Self::ApiKeys | Self::User(_) => &["GET", "POST", "PUT", "DELETE"],
+            Self::Authenticate | Self::Users => &["GET"],
             Self::Token => &["POST", "DELETE"],
-            Self::User(_) => &["POST", "PUT"],
         }
     }
 }
@@ -68,6 +69,7 @@ fn resource(path: &str) -> Result<Option<Resource>, Exception> {
         Some("api_key") => Some(Resource::ApiKeys),
         Some("_authenticate") => Some(Resource::Authenticate),
         Some("oauth2/token") => Some(Resource::Token),
+        Some("user") => Some(Resource::Users),
         Some(rest) => match rest.strip_prefix("user/") {
             // `_password` and `_has_privileges` are no names.
             Some(name) if !name.contains('/') && !matches!(name, "_has_privileges" | "_password" | "_privileges") => {

@@ -1,5 +1,6 @@
-//! `PUT|POST /_security/user/{name}` (API page section 7).
+//! `/_security/user` (API page section 7).
 
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -38,6 +39,47 @@ impl From<UsersError> for Failure {
 }
 
 impl Api {
+    /// Tells of users: of those named, separated by commas, or of all. 404 where none of those named exists.
+    pub(super) async fn users(&self, call: &mut Call<'_>, names: Option<&str>) -> Result<Reply, Failure> {
+        call.query.flag("with_profile_uid")?;
+        call.query.finish(call.path())?;
+        call.refuse_body()?;
+        access::require(call.principal, &GET).map_err(Rejection::from)?;
+        let named = |name: &str| names.is_none_or(|names| names.split(',').any(|one| one == name));
+        let mut shown = Map::new();
+        for user in self.users.all().await? {
+            let Identity { username, roles, full_name, email, metadata } = user.identity;
+            // Users of two realms may share a name: the realm that is asked first is told of.
+            if named(&username) && !shown.contains_key(&*username) {
+                let user = json!({
+                    "username": username, "roles": roles, "full_name": full_name, "email": email,
+                    "metadata": metadata, "enabled": user.enabled,
+                });
+                shown.insert(username.into(), user);
+            }
+        }
+        let status = if names.is_some() && shown.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        Ok(Reply { status, body: shown.into() })
+    }
+
+    /// Removes a user; its keys and tokens live on.
+    pub(super) async fn delete_user(&self, call: &mut Call<'_>, name: &str) -> Result<Reply, Failure> {
+        call.query.refresh()?;
+        call.query.finish(call.path())?;
+        call.refuse_body()?;
+        access::require(call.principal, &DELETE).map_err(Rejection::from)?;
+        if name == ANONYMOUS || names::is_reserved(name) {
+            let kind = if name == ANONYMOUS { "anonymous" } else { "reserved" };
+            return Err(Exception::argument(format!("user [{name}] is {kind} and cannot be deleted")).into());
+        }
+        let found = self.users.remove(name).await?;
+        if found {
+            self.record(call, "delete_user", json!({ "delete": { "user": { "name": name } } }));
+        }
+        let status = if found { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        Ok(Reply { status, body: json!({ "found": found }) })
+    }
+
     /// Creates or replaces a user.
     pub(super) async fn put_user(&self, call: &mut Call<'_>, name: &str) -> Result<Reply, Failure> {
         let wanted = Wanted::read(name, call.required_body()?)?;
@@ -138,7 +180,7 @@ fn roles(node: &Node) -> Result<Vec<Box<str>>, Exception> {
 
 fn check_names(name: &str, roles: &[Box<str>]) -> Result<(), Exception> {
     let mut validation = Validation::default();
-    if name == "_anonymous" {
+    if name == ANONYMOUS {
         validation.refuse(true, format!("user [{name}] is anonymous and cannot be modified via the API"));
     } else if names::is_reserved(name) {
         validation.refuse(true, format!("user [{name}] is reserved and only the password can be changed"));
@@ -156,7 +198,20 @@ fn mistyped(field: &Field, kind: &str) -> Exception {
     Exception::parse(format!("expected field [{name}] to be of type {kind}, but found [{token}] instead"))
 }
 
+const ANONYMOUS: &str = "_anonymous";
 const INVALID_USER: &str = "validation_exception";
+
+const GET: Action = Action {
+    name: "cluster:admin/xpack/security/user/get",
+    privileges: &["read_security"],
+    granted_by: "cluster privileges [read_security,manage_security,all]",
+};
+
+const DELETE: Action = Action {
+    name: "cluster:admin/xpack/security/user/delete",
+    privileges: &["manage_security"],
+    granted_by: "cluster privileges [manage_security,all]",
+};
 
 const PUT: Action = Action {
     name: "cluster:admin/xpack/security/user/put",

@@ -147,7 +147,15 @@ fn descriptors(form: &Form, field: &Field) -> Result<Map<String, Value>, Excepti
 
 /// The owner's descriptors now: what the key can never exceed. A key has none to give.
 fn limited_by(principal: &Principal) -> Map<String, Value> {
-    if access::key(principal).is_some() { Map::new() } else { Users::descriptors(&principal.identity.roles) }
+    if access::key(principal).is_some() {
+        return Map::new();
+    }
+    let mut descriptors = Users::descriptors(&principal.identity.roles);
+    for descriptor in descriptors.values_mut().filter_map(Value::as_object_mut) {
+        // A text for people, which no descriptor of a key may have.
+        descriptor.remove("description");
+    }
+    descriptors
 }
 
 fn creator(principal: &Principal) -> Creator {
