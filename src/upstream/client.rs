@@ -120,23 +120,21 @@ impl Pool {
                     lease.sender = Some(sender);
                     return Ok((response, lease));
                 }
-                Err(mut failure) => match failure.take_message() {
-                    // A kept connection that the cluster closed meanwhile says nothing about the host.
-                    Some(unsent) => {
-                        request = unsent;
-                        self.upstream.metrics.upstream_retried(&host.name);
-                        if fresh {
-                            self.upstream.failed(host);
-                            tried |= 1 << index;
-                        }
-                    }
-                    None => {
+                Err(mut failure) => {
+                    let Some(unsent) = failure.take_message() else {
                         if !failure.error().is_user() {
                             self.upstream.failed(host);
                         }
                         return Err(SendError::Interrupted(failure.into_error()));
+                    };
+                    // A kept connection that the cluster closed meanwhile says nothing about the host.
+                    request = unsent;
+                    self.upstream.metrics.upstream_retried(&host.name);
+                    if fresh {
+                        self.upstream.failed(host);
+                        tried |= 1 << index;
                     }
-                },
+                }
             }
         }
     }
