@@ -30,15 +30,15 @@ enum Grant {
     Sidecar,
 }
 
-/// The caller is known and may not do this. Its text is the `reason` of API page section 3.1.
+/// The caller is known and may not do this. Words and shape: API page section 3.1.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("action [{action}] is unauthorized for {subject}, this action is granted by the {granted_by}")]
+#[error("action [{action}] is unauthorized for {subject}")]
 pub struct AuthorizeError {
     /// Elasticsearch's name of the action.
     pub action: &'static str,
     /// Who, in the words of section 3.1, with roles.
     pub subject: Box<str>,
-    /// The privileges that would grant it, for example `cluster privileges [manage_security,all]`.
+    /// Text behind: the privileges that would grant it, from least to most powerful.
     pub granted_by: &'static str,
 }
 
@@ -115,13 +115,12 @@ impl Authorizer {
             path: Some(path),
             ..AuditEvent::default()
         });
-        Err(AuthorizeError::new(principal, ANY_ACTION, "cluster privileges [all]"))
+        Err(AuthorizeError::new(principal, ANY_ACTION, GRANTED_BY))
     }
 }
 
 impl AuthorizeError {
-    /// `principal` lacks what `granted_by` names: the kind of privileges and, in brackets, from least to most powerful,
-    /// which.
+    /// `principal` lacks what `granted_by` names.
     #[must_use]
     pub fn new(principal: &Principal, action: &'static str, granted_by: &'static str) -> Self {
         Self { action, subject: subject(principal).into(), granted_by }
@@ -147,6 +146,7 @@ fn subject(principal: &Principal) -> String {
 
 /// Stands for whatever a request would do.
 const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
+const GRANTED_BY: &str = ", this action is granted by the cluster privileges [all]";
 
 #[cfg(test)]
 mod tests {
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "action [cluster:admin/searchgate/forward] is unauthorized for user [u] with effective roles [r1,r2] \
-             (assigned roles [gone,zz] were not found), this action is granted by the cluster privileges [all]"
+             (assigned roles [gone,zz] were not found)"
         );
     }
 

@@ -128,12 +128,12 @@ impl Command {
         let mut output = io::stdout().lock();
         match self {
             Self::Check { config, print_effective } => {
-                check::check(&config.files, &Environment::of_process(), print_effective, &mut output).map_err(|error| {
-                    match error {
+                check::check(&config.files, &Environment::of_process(), print_effective, &mut output).map_err(
+                    |error| match error {
                         check::CheckError::Bad(problems) => anyhow::Error::new(problems),
                         error @ check::CheckError::Print(_) => error.into(),
-                    }
-                })?;
+                    },
+                )?;
             }
             Self::Completions { shell } => {
                 clap_complete::generate(shell, &mut Arguments::command(), "searchgate", &mut output);

@@ -31,7 +31,6 @@ mod tree;
 mod upstream;
 mod yaml;
 
-use self::{read::Reader, tree::Node};
 pub use self::{
     environment::Environment,
     limits::Limits,
@@ -51,6 +50,7 @@ pub use self::{
         VerificationMode,
     },
 };
+use self::{read::Reader, tree::Node};
 
 /// A look at a configuration that is well formed.
 type Check = fn(&Config) -> Vec<Problem>;
@@ -93,12 +93,14 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// All problems that can be known without the network.
+    /// All problems that can be known without the network, and what is well formed but cannot be served by this
+    /// version: a key is never ignored.
     pub fn load(files: &[PathBuf], environment: &Environment) -> Result<Self, Problems> {
-        Self::assemble(files, environment, &[rules::check, files::check])
+        Self::assemble(files, environment, &[rules::check, files::check, rules::unsupported])
     }
 
-    /// As [`Config::load`], and demands the files that a server may start without, such as mounted credentials.
+    /// As [`Config::load`], but takes what another version serves, and demands the files that a server may start
+    /// without, such as mounted credentials.
     ///
     /// # Errors
     ///
@@ -126,12 +128,6 @@ impl Config {
         environment.interpolate(&mut tree, &mut problems);
         environment.overlay(&mut tree, &mut problems);
         Self::from_tree(tree, environment, problems, checks)
-    }
-
-    /// What is well formed, but cannot be served by this version: `serve` refuses to start with it.
-    #[must_use]
-    pub fn unsupported(&self) -> Vec<Problem> {
-        rules::unsupported(self)
     }
 
     /// Keys whose new value takes effect at the next start only.
@@ -176,13 +172,10 @@ impl Config {
                 problems.push(problem);
             }
             if !again {
-                return Err(Problems(problems));
+                return Err(Problems::sorted(problems));
             }
         };
-        match environment.bootstrap_password() {
-            Ok(password) => config.authentication.bootstrap.password = password,
-            Err(problem) => problems.push(problem),
-        }
+        environment.overlay_bootstrap(&mut config.authentication.bootstrap);
         // Of a section with problems of its own, nothing further can be said for sure.
         let broken: Vec<_> = problems.iter().filter_map(|problem| problem.path.first().cloned()).collect();
         let found = checks.iter().flat_map(|check| check(&config));
@@ -192,7 +185,7 @@ impl Config {
                 Problem { place: node.place.clone(), text: node.shown(), ..problem }
             },
         ));
-        if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
+        if problems.is_empty() { Ok(config) } else { Err(Problems::sorted(problems)) }
     }
 }
 

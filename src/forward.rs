@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use http_body::Body as _;
 use http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts, uri};
+use http_body::Body as _;
 use tokio::time::Instant;
 
 use crate::{

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
     clock::Clock,
@@ -142,7 +142,7 @@ impl Realms {
         if let Some(header) = repeated(evidence.headers) {
             return Err(IdentifyError::Repeated { header });
         }
-        let value = evidence.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        let value = evidence.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         match Presented::read(value) {
             Ok(presented) => match self.judge(&presented, evidence).await {
                 Ok(principal) => self.check_companions(principal, evidence),
@@ -156,9 +156,7 @@ impl Realms {
     async fn judge(&self, presented: &Presented, evidence: &Evidence<'_>) -> Result<Arc<Principal>, Failure<'_>> {
         let refusal = match presented {
             Presented::Nothing => return self.anonymous.clone().ok_or(Failure::unjudged(IdentifyError::Missing)),
-            Presented::Basic { username, .. } => {
-                IdentifyError::Password { username: username.clone(), known: false }
-            }
+            Presented::Basic { username, .. } => IdentifyError::Password { username: username.clone(), known: false },
             Presented::ApiKey { .. } | Presented::Bearer(_) => IdentifyError::Refused(Refusal::TokenUnknown),
         };
         let mut failure = Failure::unjudged(refusal);
@@ -207,7 +205,8 @@ impl Realms {
         principal: Arc<Principal>,
         evidence: &Evidence<'_>,
     ) -> Result<Arc<Principal>, IdentifyError> {
-        let filled = |name: HeaderName| evidence.headers.get(name).map(|value| !value.as_bytes().trim_ascii().is_empty());
+        let filled =
+            |name: HeaderName| evidence.headers.get(name).map(|value| !value.as_bytes().trim_ascii().is_empty());
         match (filled(RUN_AS), filled(SECONDARY)) {
             (Some(true), _) => Err(IdentifyError::Unsupported { header: "es-security-runas-user" }),
             (Some(false), _) => {
@@ -234,8 +233,11 @@ impl Realms {
         let passes = evidence.strangers_pass && error.is_unclaimed();
         // A fault of searchgate's own says nothing about the caller.
         if !passes && error.reason_code().is_some() {
-            let action =
-                if matches!(error, IdentifyError::Missing) { "anonymous_access_denied" } else { "authentication_failed" };
+            let action = if matches!(error, IdentifyError::Missing) {
+                "anonymous_access_denied"
+            } else {
+                "authentication_failed"
+            };
             let user = match presented {
                 Some(Presented::Basic { username, .. }) => Some(&**username),
                 _ => None,
@@ -249,7 +251,7 @@ impl Realms {
     fn digest(&self, headers: &HeaderMap) -> Option<Digest> {
         let authorization = headers.get(header::AUTHORIZATION)?;
         let client = headers.get(CLIENT_AUTHENTICATION);
-        Some(self.digester.digest(authorization.as_bytes(), client.map(|value| value.as_bytes())))
+        Some(self.digester.digest(authorization.as_bytes(), client.map(HeaderValue::as_bytes)))
     }
 }
 
@@ -289,11 +291,14 @@ fn event<'a>(action: &'static str, user: Option<&'a str>, evidence: &Evidence<'a
 
 /// The header, if any, that may have one value and has several different ones (section 1.5).
 fn repeated(headers: &HeaderMap) -> Option<&'static str> {
-    SINGLE_VALUED.iter().find(|(name, _)| {
-        let mut values = headers.get_all(name).iter();
-        let first = values.next();
-        values.any(|other| Some(other) != first)
-    }).map(|(_, shown)| *shown)
+    SINGLE_VALUED
+        .iter()
+        .find(|(name, _)| {
+            let mut values = headers.get_all(name).iter();
+            let first = values.next();
+            values.any(|other| Some(other) != first)
+        })
+        .map(|(_, shown)| *shown)
 }
 
 const CLIENT_AUTHENTICATION: HeaderName = HeaderName::from_static("es-client-authentication");

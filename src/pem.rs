@@ -191,4 +191,3 @@ pub fn digest<'a>(files: impl IntoIterator<Item = &'a PemFile>) -> FilesDigest {
     seen.copy_from_slice(context.finish().as_ref());
     seen
 }
-

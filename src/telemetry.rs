@@ -127,6 +127,27 @@ impl Telemetry {
         })
     }
 
+    /// Telemetry that writes to `output` and is not the log of the process: for tests and benchmarks.
+    ///
+    /// # Errors
+    ///
+    /// When the level is not one.
+    pub fn detached(
+        logging: &Logging,
+        output: impl Fn() -> io::Result<writer::Output> + Send + 'static,
+    ) -> Result<Self, TelemetryError> {
+        let format = Format::of(logging.format, false);
+        let writer = Writer::start("log", output).map_err(TelemetryError::Writer)?;
+        let (_, level) = subscriber::build(format, &logging.level, writer.clone(), Clock::system())?;
+        Ok(Self {
+            format,
+            level,
+            writer,
+            #[cfg(feature = "otel")]
+            traces: None,
+        })
+    }
+
     /// The access log of one more data thread.
     #[must_use]
     pub fn access_log(&self) -> AccessLog {

@@ -210,17 +210,15 @@ impl Host {
 #[must_use]
 pub fn choose(hosts: &[Host], outstanding: impl Fn(usize) -> usize, tried: u64, turn: usize) -> Option<usize> {
     let count = hosts.len();
-    let order =
-        (0..count).map(|step| (step + turn) % count).filter(|&index| index < MAX_HOSTS && tried & (1 << index) == 0);
+    let order = (0..count)
+        .map(|step| (step + turn) % count)
+        .filter(|&index| index < config::MAX_HOSTS && tried & (1 << index) == 0);
     order
         .clone()
         .filter(|&index| hosts.get(index).is_some_and(Host::is_healthy))
         .min_by_key(|&index| outstanding(index))
         .or_else(|| order.min_by_key(|&index| outstanding(index)))
 }
-
-/// Hosts of one cluster; configuration refuses more. One bit each says which a request has tried.
-pub const MAX_HOSTS: usize = 64;
 
 #[cfg(test)]
 mod tests {

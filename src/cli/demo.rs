@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::serve::serve_config,
     config::{
-        AuditTarget, ClientAuthentication, Compatibility, Config, HostUrl, ListenAddress, Listener, ListenerSsl, StoreUrl,
-        TlsVersion,
+        AuditTarget, ClientAuthentication, Compatibility, Config, HostUrl, ListenAddress, Listener, ListenerSsl,
+        StoreUrl, TlsVersion,
     },
     demo,
     gateway::drain::Drained,
@@ -95,7 +95,8 @@ fn throw_away_cluster(stop: &CancellationToken) -> anyhow::Result<(HostUrl, std:
 
 /// `port` on loopback if it is free, else any.
 fn free(port: u16) -> anyhow::Result<SocketAddr> {
-    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let socket =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
     Ok(socket.context("no free port")?.local_addr()?)
 }
 

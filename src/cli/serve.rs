@@ -33,10 +33,6 @@ pub fn serve_config(
     reload: Box<dyn Fn() -> Result<Config, Problems> + Send>,
     ready: impl FnOnce(&[ListenAddress]),
 ) -> anyhow::Result<Drained> {
-    let unsupported = config.unsupported();
-    if !unsupported.is_empty() {
-        return Err(Problems(unsupported).into());
-    }
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::{Config, StoreUrl};
+use crate::config::{Config, StoreUrl, quantity};
 
 /// The effective configuration as YAML.
 pub(super) fn yaml(config: &Config) -> String {
@@ -125,17 +125,19 @@ fn print(value: &Value, depth: usize, text: &mut String) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                text.push_str(&format!("{indent}{name}:"));
+                text.extend([&indent, name.as_str(), ":"]);
                 print_below(value, depth, text);
             }
         }
         Value::Array(items) => {
             for item in items {
-                text.push_str(&format!("{indent}-"));
-                print_below(item, depth, text);
+                // An item starts on the line of its dash.
+                let mut below = String::new();
+                print(item, depth + 1, &mut below);
+                text.extend([&indent, "- ", below.trim_start()]);
             }
         }
-        scalar => text.push_str(&format!("{}\n", print_scalar(scalar))),
+        scalar => text.extend([&indent, &*print_scalar(scalar), "\n"]),
     }
 }
 
@@ -149,7 +151,7 @@ fn print_below(value: &Value, depth: usize, text: &mut String) {
             text.push('\n');
             print(value, depth + 1, text);
         }
-        scalar => text.push_str(&format!(" {}\n", print_scalar(scalar))),
+        scalar => text.extend([" ", &print_scalar(scalar), "\n"]),
     }
 }
 
@@ -161,7 +163,13 @@ fn print_scalar(value: &Value) -> String {
 }
 
 fn is_plain(text: &str) -> bool {
+    // With a unit it is no number.
+    if text != "0" && (quantity::parse_duration(text).is_ok() || quantity::parse_bytes(text).is_ok()) {
+        return true;
+    }
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/');
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
-    starts && plain && !matches!(text.to_ascii_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off")
+    starts
+        && plain
+        && !matches!(text.to_ascii_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off")
 }

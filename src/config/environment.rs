@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     config::{
+        Bootstrap,
         problem::{Place, Problem},
         tree::{Node, TAGS, Value},
         yaml,
@@ -24,16 +25,14 @@ impl Environment {
             .collect()
     }
 
-    /// The first password of `elastic`, from `SEARCHGATE_BOOTSTRAP_PASSWORD` or the file that its `_FILE` names.
-    pub(super) fn bootstrap_password(&self) -> Result<Option<SecretText>, Problem> {
-        let password = match self.0.get(BOOTSTRAP) {
-            Some(password) => Some(password.clone()),
-            None => match self.0.get(&format!("{BOOTSTRAP}_FILE")).filter(|file| !file.is_empty()) {
-                Some(file) => Some(read(file).map_err(|problem| variable(&format!("{BOOTSTRAP}_FILE"), problem))?),
-                None => None,
-            },
-        };
-        Ok(password.filter(|password| !password.is_empty()).map(SecretText::new))
+    /// Lays `SEARCHGATE_BOOTSTRAP_PASSWORD`, or the file that its `_FILE` names, over what a file said. That file is
+    /// not read here: it may be gone once the store has a password.
+    pub(super) fn overlay_bootstrap(&self, bootstrap: &mut Bootstrap) {
+        let set = |name: &str| self.0.get(name).filter(|value| !value.is_empty());
+        if let Some(file) = set(&format!("{BOOTSTRAP}_FILE")) {
+            bootstrap.password_file = Some(file.into());
+        }
+        bootstrap.password = set(BOOTSTRAP).cloned().map(SecretText::new);
     }
 
     /// Replaces `${NAME}`, `${NAME:default}` and `${file:/path}` in every string of the tree.
@@ -78,9 +77,10 @@ impl Environment {
         });
         for (mut path, name, value) in settings {
             let name: Arc<str> = name.as_str().into();
-            let value = match secret_file(&mut path) {
-                false => Ok(value.clone()),
-                true => read(value).map_err(|problem| variable(&name, problem)),
+            let value = if secret_file(&mut path) {
+                read(value).map_err(|problem| variable(&name, problem))
+            } else {
+                Ok(value.clone())
             };
             let keys: Vec<&str> = path.iter().map(String::as_str).collect();
             let set = value.and_then(|value| tree.set(&keys, node(value, &name)?, &name));
@@ -102,8 +102,9 @@ impl Environment {
                 continue;
             }
             text.push_str(before);
-            let (name, following) =
-                after.split_once('}').ok_or_else(|| Problem::new("`${` is not closed").hint("write `$${` for the characters themselves"))?;
+            let (name, following) = after
+                .split_once('}')
+                .ok_or_else(|| Problem::new("`${` is not closed").hint("write `$${` for the characters themselves"))?;
             text.push_str(&self.look_up(name)?);
             rest = following;
         }
@@ -141,7 +142,8 @@ fn secret_file(path: &mut [String]) -> bool {
 
 /// A variable's value: a flow collection where it looks like one, else a scalar.
 fn node(value: String, name: &Arc<str>) -> Result<Node, Problem> {
-    if value.starts_with(['[', '{']) {
+    // `[::1]:9200` is an address.
+    if (value.starts_with('[') && value.ends_with(']')) || (value.starts_with('{') && value.ends_with('}')) {
         return yaml::parse_variable(&value, name);
     }
     Ok(Node { place: Place::Variable(Arc::clone(name)), value: Value::Scalar { raw: value.clone(), text: value } })

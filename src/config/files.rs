@@ -76,7 +76,9 @@ fn credential_files(credential: &Credential) -> Vec<(&'static str, &Path)> {
         .into_iter()
         .filter_map(|(key, file)| Some((key, file.as_deref()?)))
         .collect(),
-        Credential::Session { service: Service::ApiKey { api_key_file } } => vec![("service.api_key_file", api_key_file)],
+        Credential::Session { service: Service::ApiKey { api_key_file } } => {
+            vec![("service.api_key_file", api_key_file)]
+        }
         Credential::Session { service: Service::Basic { password_file, .. } } => {
             vec![("service.password_file", password_file)]
         }
@@ -97,7 +99,7 @@ fn certificates(file: &Path, path: &str, problems: &mut Vec<Problem>) {
         return;
     }
     let found = CertificateDer::pem_file_iter(file)
-        .and_then(|certificates| certificates.collect::<Result<Vec<_>, _>>())
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .is_ok_and(|certificates| !certificates.is_empty());
     if !found {
         problems.push(Problem::at(path, "the file holds no certificates in PEM"));

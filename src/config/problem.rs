@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-/// Everything that is wrong with a configuration, in the order of its files and keys.
+/// Everything that is wrong with a configuration.
 #[derive(Clone, Debug, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -18,11 +18,11 @@ pub struct Problem {
     /// What is wrong; never holds the value.
     pub message: String,
     /// What to write instead.
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
 }
 
-/// Where a value was written.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// Where a value was written. Sorts into the order of reading.
+#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Place {
     /// Nowhere: it is a default.
     #[default]
@@ -32,12 +32,23 @@ pub enum Place {
         /// As it was named.
         file: Arc<str>,
         /// Line, from 1.
-        line: u64,
+        line: u32,
         /// Column, from 1.
-        column: u64,
+        column: u32,
     },
     /// In an environment variable.
     Variable(Arc<str>),
+}
+
+impl Problems {
+    /// The problems in the order of reading, without texts that may hold a secret.
+    pub(super) fn sorted(mut problems: Vec<Problem>) -> Self {
+        problems.sort_by(|one, other| one.place.cmp(&other.place));
+        for problem in problems.iter_mut().filter(|problem| problem.path.iter().eq(["store", "url"])) {
+            problem.text = None;
+        }
+        Self(problems)
+    }
 }
 
 impl Problem {
@@ -52,7 +63,7 @@ impl Problem {
     }
 
     /// Adds what to do about it.
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -124,12 +135,12 @@ fn shown(text: &str) -> String {
     if line.chars().count() < masked.chars().count() { format!("{line}…") } else { line }
 }
 
-/// The known name nearest to `wrong`, if any is near enough to be meant.
+/// The known name nearest to `wrong`, if any is near enough to be meant; one that only goes on is near.
 fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
-        .map(|name| (distance(wrong, name), *name))
-        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3))
+        .map(|name| (if name.starts_with(wrong) { 1 } else { distance(wrong, name) }, *name))
+        .filter(|(distance, name)| !wrong.is_empty() && *distance <= 2.max(name.len() / 3))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -158,7 +169,8 @@ mod tests {
     #[test]
     fn the_nearest_name_is_suggested_and_a_far_one_is_not() {
         assert_eq!(nearest("adress", &["shape", "address"]), Some("address"));
-        assert_eq!(nearest("password", &["username", "password_file"]), None);
+        assert_eq!(nearest("password", &["username", "password_file"]), Some("password_file"));
+        assert_eq!(nearest("frobnicate", &["username", "password_file"]), None);
         assert_eq!(distance("kitten", "sitting"), 3);
     }
 

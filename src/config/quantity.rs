@@ -82,16 +82,14 @@ fn print(amount: u64, units: &[(&str, u64)]) -> String {
 
 /// A duration above zero.
 pub(super) mod duration {
-    use super::{Deserializer, Duration, QuantityError, Serializer, de, duration_or_zero};
+    use super::{Deserializer, Duration, QuantityError, de, duration_or_zero};
 
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let duration = duration_or_zero::deserialize(deserializer)?;
         if duration.is_zero() { Err(de::Error::custom(QuantityError::Zero)) } else { Ok(duration) }
     }
 
-    pub(in crate::config) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        duration_or_zero::serialize(duration, serializer)
-    }
+    pub(in crate::config) use super::duration_or_zero::serialize;
 }
 
 /// A duration.
@@ -135,7 +133,7 @@ pub(super) mod optional_duration {
 
 /// A size above zero.
 pub(super) mod bytes {
-    use super::{Deserializer, QuantityError, Serializer, bytes_or_zero, de};
+    use super::{Deserializer, QuantityError, bytes_or_zero, de};
 
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         match bytes_or_zero::deserialize(deserializer)? {
@@ -144,9 +142,7 @@ pub(super) mod bytes {
         }
     }
 
-    pub(in crate::config) fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        bytes_or_zero::serialize(bytes, serializer)
-    }
+    pub(in crate::config) use super::bytes_or_zero::serialize;
 }
 
 /// A size.
@@ -167,8 +163,7 @@ const SECOND: u64 = 1000;
 const DAY: u64 = 24 * 60 * 60 * SECOND;
 /// A century: what is added to the time of day must not overflow a clock.
 const MAX_DAYS: u64 = 36_500;
-const DURATIONS: &[(&str, u64)] =
-    &[("ms", 1), ("s", SECOND), ("m", 60 * SECOND), ("h", 60 * 60 * SECOND), ("d", DAY)];
+const DURATIONS: &[(&str, u64)] = &[("ms", 1), ("s", SECOND), ("m", 60 * SECOND), ("h", 60 * 60 * SECOND), ("d", DAY)];
 const SIZES: &[(&str, u64)] = &[("b", 1), ("kb", 1 << 10), ("mb", 1 << 20), ("gb", 1 << 30), ("tb", 1 << 40)];
 
 #[cfg(test)]
@@ -186,8 +181,8 @@ mod tests {
 
     #[test]
     fn units_mean_what_they_say() {
-        assert_eq!(parse_duration("20m"), Ok(Duration::from_secs(1200)));
-        assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(604_800)));
+        assert_eq!(parse_duration("20m"), Ok(Duration::from_mins(20)));
+        assert_eq!(parse_duration("7d"), Ok(Duration::from_hours(7 * 24)));
         assert_eq!(parse_bytes("32KB"), Ok(32_768));
         for wrong in ["", "m", "1w", "1.5h", "-1s", "1 m", "1m ", "٣s"] {
             assert_eq!(parse_duration(wrong), Err(QuantityError::Duration), "{wrong}");

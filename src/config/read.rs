@@ -249,11 +249,7 @@ impl<'de> de::VariantAccess<'de> for Reader<'_> {
         Err(Problem::new("expected a mapping"))
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Problem> {
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Problem> {
         self.deserialize_struct("", fields, visitor)
     }
 }

@@ -183,7 +183,9 @@ impl Realm {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Cluster { name, .. } | Self::File { name, .. } | Self::Native { name } | Self::Pki { name, .. } => name,
+            Self::Cluster { name, .. } | Self::File { name, .. } | Self::Native { name } | Self::Pki { name, .. } => {
+                name
+            }
             Self::Jwt(realm) => &realm.name,
             Self::Reserved => "reserved",
         }

@@ -86,6 +86,7 @@ pub struct Invalidation {
 /// Enrollment and check-in of agents.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the contract's tree")]
 pub struct Enrollment {
     /// Serve `/api/fleet`.
     pub enabled: bool,
@@ -158,7 +159,7 @@ impl Default for Invalidation {
             batch: 100,
             max_batches_per_run: 50,
             concurrency: 2,
-            claim_ttl: Duration::from_secs(60),
+            claim_ttl: Duration::from_mins(1),
             visibility_retries: 5,
             keep_done: Duration::from_hours(168),
         }
@@ -172,7 +173,7 @@ impl Default for Enrollment {
             single_key: false,
             allow_unassigned: false,
             allow_extended: false,
-            drain_spread: Duration::from_secs(60),
+            drain_spread: Duration::from_mins(1),
             revoke_undo: Duration::from_mins(15),
             graceful_force_unenroll: false,
         }

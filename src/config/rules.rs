@@ -109,13 +109,17 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
             problems.push(Problem::at(&address, format!("is the address of {other} too")));
         }
         listener_alone(listener, &path, problems);
-        pair(
-            listener.credential.as_ref().unwrap_or(&config.upstream.credential),
-            listener.identity.as_ref().unwrap_or(&config.upstream.identity),
-            if listener.identity.is_some() { format!("{path}.identity") } else { format!("{path}.credential") },
-            listener.credential.is_some() || listener.identity.is_some(),
-            problems,
-        );
+        // Told where the listener departs from the upstream's pair, which is judged by itself.
+        let own = match (&listener.credential, &listener.identity) {
+            (_, Some(_)) => Some("identity"),
+            (Some(_), None) => Some("credential"),
+            (None, None) => None,
+        };
+        if let Some(own) = own {
+            let credential = listener.credential.as_ref().unwrap_or(&config.upstream.credential);
+            let identity = listener.identity.as_ref().unwrap_or(&config.upstream.identity);
+            pair(credential, identity, &format!("{path}.{own}"), problems);
+        }
         if let Some(Credential::Oauth2(oauth2)) = &listener.credential {
             grant(oauth2, &format!("{path}.credential"), problems);
         }
@@ -170,26 +174,25 @@ fn upstream(config: &Config, problems: &mut Vec<Problem>) {
             problems.push(Problem::at(&format!("upstream.hosts.{index}"), "is named twice"));
         }
     }
-    pair(&upstream.credential, &upstream.identity, "upstream.identity".into(), true, problems);
+    pair(&upstream.credential, &upstream.identity, "upstream.identity", problems);
     if let Credential::Oauth2(oauth2) = &upstream.credential {
         grant(oauth2, "upstream.credential", problems);
     }
 }
 
-/// A credential and an identity that would both be `Authorization`, or an identity that nobody vouches for.
-fn pair(credential: &Credential, identity: &IdentityKind, path: String, own: bool, problems: &mut Vec<Problem>) {
-    if own && matches!(identity, IdentityKind::Jwt(_)) && !matches!(credential, Credential::None) {
-        problems.push(Problem::at(&path, "identity `jwt` is sent as `Authorization` and needs credential `none`"));
+/// A credential and an identity that would both be `Authorization`.
+fn pair(credential: &Credential, identity: &IdentityKind, path: &str, problems: &mut Vec<Problem>) {
+    if matches!(identity, IdentityKind::Jwt(_)) && !matches!(credential, Credential::None) {
+        problems.push(Problem::at(path, "identity `jwt` is sent as `Authorization` and needs credential `none`"));
     }
 }
 
 fn grant(oauth2: &Oauth2, path: &str, problems: &mut Vec<Problem>) {
     let missing = match oauth2.grant_type {
-        GrantType::ClientCredentials => None,
         GrantType::Password if oauth2.username.is_none() => Some("username"),
         GrantType::Password if oauth2.password_file.is_none() => Some("password_file"),
         GrantType::RefreshToken if oauth2.refresh_token_file.is_none() => Some("refresh_token_file"),
-        GrantType::Password | GrantType::RefreshToken => None,
+        GrantType::ClientCredentials | GrantType::Password | GrantType::RefreshToken => None,
     };
     if let Some(key) = missing {
         problems.push(Problem::at(&format!("{path}.grant_type"), format!("this grant needs `{key}`")));

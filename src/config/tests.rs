@@ -7,13 +7,17 @@ use super::*;
 
 /// Loads files of these texts, named `1.yml`, `2.yml` and so on, and hides their folder from errors.
 fn load(texts: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
+    load_with(texts, variables, &[rules::check, files::check])
+}
+
+fn load_with(texts: &[&str], variables: &[(&str, &str)], checks: &[Check]) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
     for (index, text) in texts.iter().enumerate() {
         std::fs::write(folder.path().join(format!("{}.yml", index + 1)), text).unwrap();
     }
     let environment: Environment =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Config::load(&[folder.path().to_owned()], &environment)
+    Config::assemble(&[folder.path().to_owned()], &environment, checks)
         .map_err(|problems| problems.to_string().replace(&format!("{}/", folder.path().display()), ""))
 }
 
@@ -75,7 +79,7 @@ logging: { level: 'info,searchgate=debug', audit: off }
 ";
     let printed = good(text).to_yaml();
     assert_eq!(good(&printed).to_yaml(), printed);
-    assert!(printed.contains("- type: jwt") || printed.contains("type: jwt"), "{printed}");
+    assert!(printed.contains("    - type: jwt\n      name: corp\n"), "{printed}");
     let session = good("upstream: {credential: {kind: session, service: {kind: api_key, api_key_file: f}}}").to_yaml();
     assert_eq!(good(&session).to_yaml(), session);
 }
@@ -95,17 +99,52 @@ upstream:
 tokens: { reuse_window: 30s, access_lifetime: 0s }
 limits: { body_bytes: 100 }
 "), @r"
+    1.yml:3:5: listeners.0.adress: unknown key
+      | adress
+      = did you mean `address`?
+    1.yml:4:14: listeners.1.address: no address to listen on
+      | nowhere
+      = write 127.0.0.1:9200, [::]:9200, localhost:9200 or unix:/run/searchgate.sock
+    1.yml:5:12: listeners.1.shape: unknown name
+      | gat
+      = did you mean `gate`?
+    1.yml:7:11: upstream.hosts.0: must start with http:// or https://
+      | ftp://a
+    1.yml:7:22: upstream.hosts.1: a node has no path
+      | http://b/path
+      = write http://host:9200 or https://host:9200
+    1.yml:8:20: upstream.connect_timeout: no duration
+      | 5
+      = write a whole number and a unit: ms, s, m, h or d, for example 20m
+    1.yml:9:46: upstream.credential.password: unknown key
+      | password
+      = did you mean `password_file`?
+    1.yml:10:26: upstream.health.eject_after: expected a whole number
+      | many
+    1.yml:11:47: tokens.access_lifetime: must be more than zero
+      | 0s
+    1.yml:12:23: limits.body_bytes: no size
+      | 100
+      = write a whole number and a unit: b, kb, mb, gb or tb, for example 512kb
     ");
 }
 
 #[test]
 fn a_problem_of_the_environment_names_the_variable() {
-    insta::assert_snapshot!(load(&[], &[
+    insta::assert_snapshot!(load(&[""], &[
         ("SEARCHGATE__UPSTREAM__CONNECT_TIMEOUT", "s3cret"),
         ("SEARCHGATE__UPSTREAM__HOST", "http://a"),
         ("SEARCHGATE__LISTENERS__1__ADDRESS", "127.0.0.1:1"),
-        ("SEARCHGATE__LIMITS", "{body_bytes: ["),
+        ("SEARCHGATE__LIMITS", "{body_bytes: }}"),
     ]).unwrap_err(), @r"
+    SEARCHGATE__LIMITS: limits: no valid YAML
+      = write a list as `a,b` or `[a, b]`, a mapping as `{key: value}`
+    SEARCHGATE__LISTENERS__1__ADDRESS: listeners.1.address: the list has 0 items, so none has the index 1
+      = indices count from 0, without gaps
+    SEARCHGATE__UPSTREAM__CONNECT_TIMEOUT: upstream.connect_timeout: no duration
+      = write a whole number and a unit: ms, s, m, h or d, for example 20m
+    SEARCHGATE__UPSTREAM__HOST: upstream.host: unknown key
+      = did you mean `hosts`?
     ");
 }
 
@@ -114,7 +153,7 @@ fn text_that_is_no_yaml_is_told_with_its_place() {
     let error = bad("upstream:\n  hosts: [\n");
     assert!(error.starts_with("1.yml:"), "{error}");
     let twice = bad("tokens: {}\ntokens: {}\n");
-    assert!(twice.starts_with("1.yml:2:1: no valid YAML"), "{twice}");
+    assert_eq!(twice, "1.yml:2:1: no valid YAML: duplicate mapping key: tokens");
 }
 
 #[test]
@@ -136,6 +175,12 @@ fn strings_take_variables_and_files() {
 #[test]
 fn what_cannot_be_interpolated_is_told() {
     insta::assert_snapshot!(bad("{upstream: {hosts: ['http://${NODE}']}, logging: {level: '${LEVEL'}}"), @r"
+    1.yml:1:21: upstream.hosts.0: the environment variable NODE is not set
+      | http://${NODE}
+      = set it, or write a default: `${NODE:value}`
+    1.yml:1:58: logging.level: `${` is not closed
+      | ${LEVEL
+      = write `$${` for the characters themselves
     ");
 }
 
@@ -178,7 +223,10 @@ fn the_environment_sets_lists_items_and_absent_sections() {
         ],
     )
     .unwrap();
-    assert_eq!(config.upstream.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), ["http://a:1", "https://b:2"]);
+    assert_eq!(
+        config.upstream.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["http://a:1", "https://b:2"]
+    );
     assert_eq!(config.listeners[0].shape, Shape::Sidecar);
     assert_eq!(config.listeners[1].address, ListenAddress::Tcp("[::1]:2".parse::<SocketAddr>().unwrap()));
     assert_eq!(config.authentication.realms.len(), 1);
@@ -193,12 +241,6 @@ fn secrets_may_stand_in_files_that_variables_name() {
         folder.path().join(name).display().to_string()
     };
     let (url, password) = (file("url", "memory:\n"), file("password", "first\n"));
-    let config = load(
-        &[],
-        &[("SEARCHGATE__STORE__URL_FILE", &url), ("SEARCHGATE_BOOTSTRAP_PASSWORD_FILE", &password)],
-    );
-    // A folder without files is an error of its own.
-    assert!(config.is_err());
     let config =
         load(&[""], &[("SEARCHGATE__STORE__URL_FILE", &url), ("SEARCHGATE_BOOTSTRAP_PASSWORD_FILE", &password)])
             .unwrap();
@@ -230,6 +272,7 @@ fn no_output_holds_a_secret() {
         "authentication: {bootstrap: canary-7d1}",
         "authentication: {bootstrap: {password: canary-7d1}}",
         "store: {url: 'mysql://gate:canary-7d1@db'}",
+        "store: {url: 'host=db password=canary-7d1'}",
         "store: {url: 'postgres://gate:canary-7d1@db'}",
         "upstream: {hosts: ['http://gate:canary-7d1@node']}",
         "upstream: {connect_timeout: '${SECRET}'}",
@@ -262,6 +305,32 @@ api_keys: { max_lifetime: 1d, default_lifetime: 2d }
 reauthentication: { lease_ttl: 30s }
 store: { url: 'postgres://db/x' }
 "), @r"
+    1.yml:3:16: listeners.0.address: plain text on an address that other machines can reach
+      | 0.0.0.0:1
+      = configure `ssl`, or set `insecure: true` if TLS ends before searchgate
+    1.yml:4:16: listeners.1.address: a sidecar asks for no credentials and listens on loopback or a Unix socket only
+      | 0.0.0.0:2
+      = use 127.0.0.1, [::1] or unix:PATH
+    1.yml:5:16: listeners.2.address: is the address of admin.address too
+      | 127.0.0.1:3
+    1.yml:5:47: listeners.2.proxy_protocol: needs `trusted_proxies`, or every connection is closed
+      | true
+      = list the networks of the proxies
+    1.yml:6:16: listeners.3.address: is the address of listeners.2.address too
+      | 127.0.0.1:3
+    1.yml:8:76: listeners.5.identity: identity `jwt` is sent as `Authorization` and needs credential `none`
+    1.yml:11:10: upstream.hosts: at least one host is needed
+    1.yml:12:76: upstream.credential.grant_type: this grant needs `username`
+      | password
+    1.yml:13:26: upstream.health.eject_after: must be more than zero
+      | 0
+    1.yml:15:30: authentication.realms.1: a realm named `default_native` stands above already
+    1.yml:16:49: api_keys.default_lifetime: must not be longer than max_lifetime
+      | 2d
+    1.yml:17:32: reauthentication.lease_ttl: must be longer than refresh_timeout and shorter than the cluster's reuse window of 30s
+      | 30s
+    1.yml:18:8: store.master_key_file: is required with PostgreSQL
+      = every replica needs the same key: make one with `searchgate secret generate`
     ");
 }
 
@@ -278,7 +347,12 @@ fn more_hosts_than_a_request_can_count_are_refused() {
 #[test]
 fn secrets_are_sent_to_https_or_loopback_only() {
     let token_url = |url: &str| {
-        load(&[&format!("upstream: {{credential: {{kind: oauth2, grant_type: client_credentials, token_url: '{url}'}}}}")], &[])
+        load(
+            &[&format!(
+                "upstream: {{credential: {{kind: oauth2, grant_type: client_credentials, token_url: '{url}'}}}}"
+            )],
+            &[],
+        )
     };
     for fine in ["https://issuer/t", "http://localhost:1/t", "http://127.0.0.1/t", "http://[::1]:8080/t"] {
         assert!(token_url(fine).is_ok(), "{fine}");
@@ -286,7 +360,10 @@ fn secrets_are_sent_to_https_or_loopback_only() {
     for wrong in ["http://issuer/t", "ftp://localhost/t", "/t", "https://u:p@issuer/t", "http://127.0.0.1.evil/t"] {
         assert!(token_url(wrong).is_err(), "{wrong}");
     }
-    assert!(bad("authentication: {realms: [{type: jwt, name: n, jwks: 'http://issuer/k', issuer: i, audience: [a]}]}").contains("jwks: must be https:"));
+    assert!(
+        bad("authentication: {realms: [{type: jwt, name: n, jwks: 'http://issuer/k', issuer: i, audience: [a]}]}")
+            .contains("jwks: must be https:")
+    );
 }
 
 #[test]
@@ -320,26 +397,47 @@ fn a_real_certificate_passes() {
 
 #[test]
 fn what_cannot_be_served_yet_is_well_formed_and_named() {
-    let config = good("
+    let text = "
 listeners: [{ address: 'unix:/run/x', shape: broker }]
 upstream:
   credential: { kind: session, service: { kind: basic, username: u, password_file: f } }
 authentication: { realms: [{ type: file, path: f }, { type: pki }, { type: cluster }] }
 store: { url: 'postgres://db/x', master_key_file: k }
 enrollment: { enabled: true }
-");
-    insta::assert_snapshot!(Problems(config.unsupported()), @r"
+";
+    good(text);
+    insta::assert_snapshot!(load_with(&[text], &[], &[rules::unsupported]).unwrap_err(), @r"
+    1.yml:2:46: listeners.0.shape: shape `broker` cannot be served by this version yet
+      | broker
+    1.yml:4:23: upstream.credential.kind: credential `session` cannot be served by this version yet
+      | session
+    1.yml:5:36: authentication.realms.0.type: realm `file` cannot be served by this version yet
+      | file
+    1.yml:5:61: authentication.realms.1.type: realm `pki` cannot be served by this version yet
+      | pki
+    1.yml:5:76: authentication.realms.2.type: realm `cluster` cannot be served by this version yet
+      | cluster
+    1.yml:6:15: store.url: PostgreSQL cannot be served by this version yet
+    1.yml:7:24: enrollment.enabled: enrollment cannot be served by this version yet
+      | true
     ");
-    assert!(Config::default().unsupported().is_empty());
+    assert!(rules::unsupported(&Config::default()).is_empty());
 }
 
 #[test]
 fn a_reload_names_what_needs_a_restart_and_only_that() {
     let old = good("listeners: [{address: '127.0.0.1:1'}]");
-    let limits = good("{listeners: [{address: '127.0.0.1:1'}], limits: {connections: 5}, logging: {level: debug}, upstream: {ssl: {certificate_authorities: []}}}");
+    let limits = good(
+        "{listeners: [{address: '127.0.0.1:1'}], limits: {connections: 5}, logging: {level: debug}, upstream: {ssl: {certificate_authorities: []}}}",
+    );
     assert!(old.restart_needed(&limits).is_empty());
-    let more = good("{listeners: [{address: '127.0.0.1:1', shape: sidecar}], tokens: {reuse_window: 0}, upstream: {hosts: ['http://a']}, logging: {format: json}}");
-    assert_eq!(old.restart_needed(&more), ["listeners.0.shape", "upstream.hosts.0", "tokens.reuse_window", "logging.format"]);
+    let more = good(
+        "{listeners: [{address: '127.0.0.1:1', shape: sidecar}], tokens: {reuse_window: 0}, upstream: {hosts: ['http://a']}, logging: {format: json}}",
+    );
+    assert_eq!(
+        old.restart_needed(&more),
+        ["listeners.0.shape", "upstream.hosts.0", "tokens.reuse_window", "logging.format"]
+    );
     let store = |url: &str| good(&format!("store: {{url: 'postgres://{url}', master_key_file: k}}"));
     assert_eq!(store("a").restart_needed(&store("b")), ["store.url"]);
 }

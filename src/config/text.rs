@@ -36,10 +36,7 @@ pub(super) mod parsed {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 
-    pub(in crate::config) fn serialize<S: Serializer, T: Display>(
-        value: &T,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(in crate::config) fn serialize<S: Serializer, T: Display>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 }

@@ -151,13 +151,18 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
     });
     let credentials = Arc::new(Credentials::new(&config.upstream.credential));
     let sites = config.listeners.iter().map(|listener| {
-        let tls = listener.ssl.clone().map(Reloading::new).transpose().map_err(|source| StartError::Tls {
-            address: listener.address.to_string(),
-            source,
-        })?;
+        let tls = listener
+            .ssl
+            .clone()
+            .map(Reloading::new)
+            .transpose()
+            .map_err(|source| StartError::Tls { address: listener.address.to_string(), source })?;
         let site = Site {
             shape: listener.shape,
-            credentials: listener.credential.as_ref().map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own))),
+            credentials: listener
+                .credential
+                .as_ref()
+                .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own))),
             identity: listener.identity.clone().unwrap_or_else(|| config.upstream.identity.clone()),
             hosts: listener.hosts.clone(),
         };

@@ -90,7 +90,13 @@ impl View for Operator {
             Product::Opensearch => "opensearch",
         };
         let credentials: Vec<_> = std::iter::once(&self.built.credentials)
-            .chain(self.built.sites.iter().map(|(site, _)| &site.credentials).filter(|own| !Arc::ptr_eq(own, &self.built.credentials)))
+            .chain(
+                self.built
+                    .sites
+                    .iter()
+                    .map(|(site, _)| &site.credentials)
+                    .filter(|own| !Arc::ptr_eq(own, &self.built.credentials)),
+            )
             .map(|credentials| credentials.status())
             .collect();
         json!({

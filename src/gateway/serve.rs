@@ -76,7 +76,13 @@ impl Serving {
         Ok(serving)
     }
 
-    fn spawn(&self, index: usize, shares: Vec<Share>, shared: &Arc<Shared>, access: AccessLog) -> io::Result<JoinHandle<()>> {
+    fn spawn(
+        &self,
+        index: usize,
+        shares: Vec<Share>,
+        shared: &Arc<Shared>,
+        access: AccessLog,
+    ) -> io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (shared, reception, cut) = (Arc::clone(shared), self.reception.clone(), self.cut.clone());
         std::thread::Builder::new().name(format!("data-{index}")).spawn(move || {

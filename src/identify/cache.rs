@@ -3,8 +3,8 @@
 //! A hit takes no lock: one digest, one look-up, and a comparison of what the entry rests on with what was revoked
 //! since. Revoking is a step of a counter, however many entries it ends.
 //!
-//! A verdict that was read from the store before a revocation must not be used after it. So [`Cache::begin`] comes
-//! before the read and [`Cache::insert`] after it; [`Cache::revoke`] comes after the write. Revoking steps the counter
+//! A verdict that was read from the store before a revocation must not be used after it. So [`Revocations::begin`]
+//! comes before the read and [`Revocations::stamp`] after it; [`Revocations::revoke`] comes after the write. Revoking steps the counter
 //! of the kind and then that of the subject's shard. Whoever inserts reads the shard and then the kind: if the shard
 //! had been stepped already, the kind had too, differs from what it was at the beginning, and nothing is kept. If it
 //! had not, the entry rests on an old shard and is never found again.
@@ -237,7 +237,9 @@ impl Digest {
 
     fn of_long(parts: &[&[u8]]) -> Self {
         let mut context = Context::new(&SHA256);
-        parts.iter().for_each(|part| context.update(part));
+        for part in parts {
+            context.update(part);
+        }
         Self::of(context.finish().as_ref())
     }
 }

@@ -84,17 +84,12 @@ pub(super) struct Circumstances {
 impl Named {
     /// The chain of section 2.2: tokens, keys, then realms as configured.
     pub(super) fn chain(configured: &[config::Realm]) -> Vec<Self> {
-        let named = |realm, name: &str, kind: &str| Self {
-            realm,
-            name: RealmRef { name: name.into(), kind: kind.into() },
-        };
-        let mut chain =
-            vec![named(Realm::Token, TOKEN_REALM, TOKEN_REALM), named(Realm::ApiKey, KEY_REALM, KEY_REALM)];
+        let named =
+            |realm, name: &str, kind: &str| Self { realm, name: RealmRef { name: name.into(), kind: kind.into() } };
+        let mut chain = vec![named(Realm::Token, TOKEN_REALM, TOKEN_REALM), named(Realm::ApiKey, KEY_REALM, KEY_REALM)];
         chain.extend(configured.iter().filter_map(|realm| match realm {
             config::Realm::Native { name } => Some(named(Realm::Password(UserNamespace::Native), name, "native")),
-            config::Realm::Reserved => {
-                Some(named(Realm::Password(UserNamespace::Reserved), "reserved", "reserved"))
-            }
+            config::Realm::Reserved => Some(named(Realm::Password(UserNamespace::Reserved), "reserved", "reserved")),
             // Not served yet: `serve` refuses to start with them.
             config::Realm::Cluster { .. }
             | config::Realm::File { .. }
@@ -166,9 +161,7 @@ impl Proofs {
         at: Circumstances,
         realm: &RealmRef,
     ) -> Result<Verdict, IdentifyError> {
-        if at.strangers_pass
-            && !self.users.knows(namespace, username).await.map_err(IdentifyError::Unavailable)?
-        {
+        if at.strangers_pass && !self.users.knows(namespace, username).await.map_err(IdentifyError::Unavailable)? {
             return Ok(Verdict::Pass);
         }
         let throttled = |retry_after| IdentifyError::Throttled { retry_after };

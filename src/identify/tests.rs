@@ -42,6 +42,13 @@ impl Gate {
     async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
+        let gate = Self::empty(&config, passwords(), Audit::off());
+        gate.furnish().await;
+        gate
+    }
+
+    /// One without users.
+    fn empty(config: &Config, passwords: Passwords, audit: Audit) -> Self {
         let store = AnyStore::Memory(Arc::new(Memory::default()));
         let clock = Clock::anchored(START);
         let revocations = Arc::new(Revocations::default());
@@ -49,7 +56,7 @@ impl Gate {
         let (on_user, on_key, on_token) = (told(), told(), told());
         let users = Arc::new(Users::new(
             store.clone(),
-            passwords(),
+            passwords,
             Arc::new(move |namespace, name| on_user.revoke(Subject::User(namespace, name))),
         ));
         let keys = Arc::new(Keys::new(
@@ -64,24 +71,22 @@ impl Gate {
             config.tokens.clone(),
             Arc::new(move |digest| on_token.revoke(Subject::Token(digest))),
         ));
-        let registers = Registers {
-            users: Arc::clone(&users),
-            keys: Arc::clone(&keys),
-            tokens: Arc::clone(&tokens),
-            revocations,
-        };
+        let registers =
+            Registers { users: Arc::clone(&users), keys: Arc::clone(&keys), tokens: Arc::clone(&tokens), revocations };
         let realms = Realms::new(
             &config.authentication,
             config.api_keys.cache_entries,
             registers,
             clock.clone(),
             Metrics::new(&[]),
-            Audit::off(),
+            audit,
         );
-        users.bootstrap(&text(PASSWORD)).await.unwrap();
-        let gate = Self { realms, users, keys, tokens, clock };
-        gate.put_user("u", Some(PASSWORD), true).await;
-        gate
+        Self { realms, users, keys, tokens, clock }
+    }
+
+    async fn furnish(&self) {
+        self.users.bootstrap(&text(PASSWORD)).await.unwrap();
+        self.put_user("u", Some(PASSWORD), true).await;
     }
 
     async fn put_user(&self, name: &str, password: Option<&str>, enabled: bool) {
@@ -219,10 +224,7 @@ mod outcomes {
         gate.put_user("off", Some(PASSWORD), false).await;
         for (name, password) in [("u", "wrong"), ("nobody", PASSWORD), ("off", PASSWORD), ("elastic", "wrong")] {
             let error = gate.identify(&Shown::basic(name, password)).await.unwrap_err();
-            assert_eq!(
-                error.reason("/x"),
-                format!("unable to authenticate user [{name}] for REST request [/x]"),
-            );
+            assert_eq!(error.reason("/x"), format!("unable to authenticate user [{name}] for REST request [/x]"),);
             assert_eq!((error.reason_code(), error.challenge()), (Some("bad_credentials"), Some(Challenge::All)));
             assert!(!error.is_unclaimed());
         }
@@ -290,7 +292,10 @@ mod outcomes {
         assert!(gate.tokens.invalidate(&dead).await.unwrap());
         let expired = |error: IdentifyError| {
             assert!(matches!(error, IdentifyError::TokenExpired));
-            assert_eq!((error.reason_code(), error.challenge()), (Some("token_expired"), Some(Challenge::TokenExpired)));
+            assert_eq!(
+                (error.reason_code(), error.challenge()),
+                (Some("token_expired"), Some(Challenge::TokenExpired))
+            );
         };
         expired(gate.identify(&Shown::bearer(&dead)).await.unwrap_err());
         assert!(gate.identify(&Shown::bearer(&old)).await.is_ok());
@@ -311,10 +316,15 @@ mod outcomes {
     }
 
     #[tokio::test]
-    async fn row_12_a_full_queue_is_busy() {
-        let busy = IdentifyError::Busy(crate::passwords::Busy);
-        assert_eq!((busy.reason_code(), busy.challenge()), (Some("throttled"), None));
-        assert_eq!(busy.retry_after(), Some(Duration::from_secs(1)));
+    async fn row_12_who_cannot_have_a_hash_now_is_told_to_come_back_known_or_not() {
+        // Nobody hashes here, so whoever is busy has asked for a hash.
+        let gate = Gate::empty(&Config::default(), Passwords::start(0, 1), Audit::off());
+        for name in ["nobody", "elastic"] {
+            let busy = gate.identify(&Shown::basic(name, PASSWORD)).await.unwrap_err();
+            assert!(matches!(busy, IdentifyError::Busy(_)), "{busy:?}");
+            assert_eq!((busy.reason_code(), busy.challenge()), (Some("throttled"), None));
+            assert_eq!(busy.retry_after(), Some(Duration::from_secs(1)));
+        }
     }
 
     #[tokio::test]
@@ -454,7 +464,7 @@ mod memory {
     #[tokio::test(start_paused = true)]
     async fn a_key_is_recalled_until_it_expires_and_a_password_for_a_while() {
         let gate = Gate::open().await;
-        let (_, key) = gate.key(Some(Duration::from_secs(60))).await;
+        let (_, key) = gate.key(Some(Duration::from_mins(1))).await;
         let user = Shown::basic("u", PASSWORD);
         gate.identify(&key).await.unwrap();
         gate.identify(&user).await.unwrap();
@@ -532,6 +542,48 @@ mod guessing {
         }
         for shown in [Shown::basic("u", "wrong"), Shown::basic("elastic", "wrong"), Shown::authorization("Basic !")] {
             assert!(!gate.identify(&pass(shown)).await.unwrap_err().is_unclaimed(), "realms here claim their own");
+        }
+    }
+}
+
+mod auditors {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::AuditTarget;
+
+    #[tokio::test]
+    async fn hear_of_each_proof_once_and_of_each_refusal_and_of_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("audit.json");
+        let audit = Audit::open(&AuditTarget::File(file.clone()), Clock::anchored(START)).unwrap();
+        let gate = Gate::empty(&Config::default(), passwords(), audit.clone());
+        gate.furnish().await;
+        let shown = Shown::basic("u", PASSWORD);
+        gate.identify(&shown).await.unwrap();
+        gate.recall(&shown).unwrap();
+        gate.identify(&Shown::basic("u", "wrong secret")).await.unwrap_err();
+        gate.identify(&Shown::api_key("abc:secret text")).await.unwrap_err();
+        gate.identify(&Shown::default()).await.unwrap_err();
+        audit.flush().await;
+        let text = std::fs::read_to_string(file).unwrap();
+        let told: Vec<_> = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .map(|event| (event["event.action"].clone(), event["user.name"].clone(), event["user.realm"].clone()))
+            .collect();
+        let null = Value::Null;
+        assert_eq!(
+            told,
+            [
+                ("authentication_success".into(), "u".into(), "default_native".into()),
+                ("authentication_failed".into(), "u".into(), "default_native".into()),
+                ("authentication_failed".into(), null.clone(), "_es_api_key".into()),
+                ("anonymous_access_denied".into(), null.clone(), null),
+            ]
+        );
+        for secret in [PASSWORD, "wrong secret", "secret text", "q=1"] {
+            assert!(!text.contains(secret), "{secret}");
         }
     }
 }

@@ -144,7 +144,7 @@ mod tests {
     const ELSEWHERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
 
     fn throttle(failures: u32) -> Throttle {
-        let (window, block) = (Duration::from_secs(60), Duration::from_secs(60));
+        let (window, block) = (Duration::from_mins(1), Duration::from_mins(1));
         Throttle::new(config::Throttle { failures, window, block })
     }
 

@@ -217,7 +217,10 @@ mod tests {
         for (held, implied) in [
             ("all", &["all", "manage", "monitor", "manage_security", "manage_own_api_key", "manage_ilm"][..]),
             ("manage", &["manage", "monitor"]),
-            ("manage_security", &["manage_security", "read_security", "manage_api_key", "manage_own_api_key", "manage_token"]),
+            (
+                "manage_security",
+                &["manage_security", "read_security", "manage_api_key", "manage_own_api_key", "manage_token"],
+            ),
             ("manage_api_key", &["manage_api_key", "manage_own_api_key", "grant_api_key"]),
             ("Monitor", &["monitor"]),
         ] {

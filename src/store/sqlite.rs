@@ -3,16 +3,8 @@
 //! Reads run on the calling thread: a look-up takes microseconds, less than a hop to another thread would. Writes go to
 //! one thread that commits them in groups and answers only after the commit has reached the disk.
 
-use std::{
-    fmt, fs,
-    io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, path::Path, sync::Arc};
 
-use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::{
@@ -20,12 +12,14 @@ use crate::{
     store::{
         ApiKeyRecord, KeyFilter, Store, StoreError, TokenRecord, UserNamespace, UserRecord,
         sqlite::{
+            file::Readers,
             row::{KEY_COLUMNS, TOKEN_COLUMNS, USER_COLUMNS, millis},
             writer::Writer,
         },
     },
 };
 
+mod file;
 mod filter;
 mod row;
 #[cfg(test)]
@@ -46,14 +40,8 @@ impl Sqlite {
     ///
     /// [`StoreError::Newer`] when a newer version wrote it; [`StoreError::Unavailable`] when it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        make_private(path)?;
-        let mut connection = connect(path)?;
-        // FULL syncs the log at each commit: what is acknowledged survives power loss.
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "full")?;
-        migrate(&mut connection)?;
-        let writer = Writer::start(connection)?;
-        Ok(Self { readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }), writer })
+        let writer = Writer::start(file::open(path)?)?;
+        Ok(Self { readers: Arc::new(Readers::of(path)), writer })
     }
 
     /// Reads what may be much, where it keeps no data thread from its work.
@@ -68,7 +56,7 @@ impl Sqlite {
 
 impl fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sqlite").field("path", &self.readers.path).finish_non_exhaustive()
+        f.debug_struct("Sqlite").finish_non_exhaustive()
     }
 }
 
@@ -296,31 +284,6 @@ impl Sqlite {
     }
 }
 
-/// Connections for reading, with their prepared statements. As many are open as threads read at once.
-struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-}
-
-impl Readers {
-    fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let idle = self.idle.lock().pop();
-        let connection = if let Some(connection) = idle { connection } else { self.open()? };
-        let answer = query(&connection);
-        let mut idle = self.idle.lock();
-        if idle.len() < IDLE {
-            idle.push(connection);
-        }
-        answer
-    }
-
-    fn open(&self) -> Result<Connection, StoreError> {
-        let connection = connect(&self.path)?;
-        connection.pragma_update(None, "query_only", true)?;
-        Ok(connection)
-    }
-}
-
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
@@ -333,59 +296,6 @@ impl From<rusqlite::Error> for StoreError {
 fn unavailable(error: impl fmt::Display) -> StoreError {
     StoreError::Unavailable { reason: error.to_string().into() }
 }
-
-fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    Ok(connection)
-}
-
-/// Makes the folder and the file, readable by their owner alone. SQLite gives the files beside it the same mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
-    let failed = |error: io::Error| unavailable(format_args!("{}: {error}", path.display()));
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-    }
-    fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
-    for suffix in ["", "-wal", "-shm"] {
-        let mut file = path.as_os_str().to_owned();
-        file.push(suffix);
-        match fs::set_permissions(file, fs::Permissions::from_mode(0o600)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Applies the migrations that the file has not seen, each in a transaction of its own.
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > known {
-        return Err(StoreError::Newer { found, known });
-    }
-    for (version, migration) in (1_u32..).zip(MIGRATIONS).skip(found as usize) {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", version)?;
-        transaction.commit()?;
-    }
-    Ok(())
-}
-
-/// In order; the file's `user_version` counts those applied. One that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_users_keys_tokens.sql")];
-
-/// How long to wait for another process, say a backup, that holds the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Prepared statements that a connection keeps.
-const STATEMENTS: usize = 32;
-
-/// Connections kept for the next reader.
-const IDLE: usize = 32;
 
 /// Rows removed in one transaction.
 const PORTION: i64 = 1_000;

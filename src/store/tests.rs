@@ -266,6 +266,12 @@ mod contract {
     }
 }
 
+#[tokio::test]
+async fn a_panic_in_an_announcement_is_an_error() {
+    let lost: Result<(), StoreError> = complete(async { panic!("on purpose") }).await;
+    assert!(matches!(lost, Err(StoreError::Unavailable { .. })));
+}
+
 /// Something that can be asked of a store.
 #[derive(Clone, Debug)]
 enum Step {

@@ -53,6 +53,8 @@ struct Host {
     retries: AtomicU64,
 }
 
+type HostCounter = fn(&Host) -> &AtomicU64;
+
 /// A value that somebody else knows.
 struct Gauge {
     name: &'static str,
@@ -67,7 +69,7 @@ impl Metrics {
         Arc::new(Self {
             started: Clock::system().now(),
             cores: Mutex::default(),
-            hosts: hosts.iter().map(Host::new).collect(),
+            hosts: hosts.iter().map(|host| Host::new(host)).collect(),
             connections_opened: AtomicU64::default(),
             connections_closed: AtomicU64::default(),
             connections_refused: Mutex::default(),
@@ -163,7 +165,7 @@ impl Metrics {
         self.hosts.iter().find(|host| host.name == name)
     }
 
-    fn count_host(&self, name: &str, counter: fn(&Host) -> &AtomicU64) {
+    fn count_host(&self, name: &str, counter: HostCounter) {
         if let Some(host) = self.host(name) {
             counter(host).fetch_add(1, Relaxed);
         }
@@ -299,7 +301,7 @@ impl Metrics {
         for host in &self.hosts {
             page.sample("searchgate_upstream_healthy", &[("host", &host.name)], u8::from(host.healthy.load(Relaxed)));
         }
-        let counters: [(&str, &str, fn(&Host) -> &AtomicU64); 4] = [
+        let counters: [(&str, &str, HostCounter); 4] = [
             ("searchgate_upstream_ejections_total", "Times that a host was taken out.", |host| &host.ejections),
             ("searchgate_upstream_connects_total", "Connections to a host that were opened.", |host| &host.connects),
             ("searchgate_upstream_connect_failures_total", "Connections to a host that could not be opened.", |host| {
@@ -342,9 +344,9 @@ fn histogram(page: &mut Page, name: &str, help: &str, cores: &[Arc<CoreMetrics>]
 }
 
 impl Host {
-    fn new(name: &String) -> Self {
+    fn new(name: &str) -> Self {
         Self {
-            name: name.clone(),
+            name: name.to_owned(),
             healthy: AtomicBool::new(true),
             ejections: AtomicU64::default(),
             connects: AtomicU64::default(),

@@ -205,6 +205,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_secret_prints_as_redacted_in_either_format() {
+        for format in [Format::Ecs, Format::Text { color: false }] {
+            let secret = crate::secret::SecretText::new("canary-5d1e".to_owned());
+            let text = logged(format, "info", |_| tracing::info!(?secret, "{secret:?}")).await;
+            assert_eq!(text.matches("[redacted]").count(), 2, "{text}");
+            assert!(!text.contains("canary"), "{text}");
+        }
+    }
+
+    #[tokio::test]
     async fn text_is_for_eyes() {
         let text = logged(Format::Text { color: false }, "info", |_| tracing::info!(port = 9200, "ready")).await;
         assert!(text.contains("INFO") && text.contains("ready port=9200") && text.ends_with('\n'), "{text}");

@@ -4,3 +4,5 @@
 
 mod architecture;
 mod durability;
+mod forwarding;
+mod support;

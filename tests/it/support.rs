@@ -1,10 +1,10 @@
 //! The harness: client, gateway and cluster in one thread over in-memory pipes, so that tests own time.
 
-pub mod client;
-pub mod gateway;
-pub mod upstream;
+pub(crate) mod client;
+pub(crate) mod gateway;
+pub(crate) mod upstream;
 
 /// Runs a test on one thread, as connections run in a data thread.
-pub async fn on_one_thread<F: Future>(test: F) -> F::Output {
+pub(crate) async fn on_one_thread<F: Future>(test: F) -> F::Output {
     tokio::task::LocalSet::new().run_until(test).await
 }

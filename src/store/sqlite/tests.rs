@@ -1,4 +1,7 @@
-use std::os::unix::fs::MetadataExt;
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+};
 
 use super::*;
 use crate::model::Identity;

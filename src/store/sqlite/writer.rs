@@ -113,6 +113,8 @@ const QUEUE: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
+    use std::{future::poll_fn, pin::Pin, task::Poll};
+
     use super::*;
 
     fn writer() -> Writer {
@@ -130,6 +132,11 @@ mod tests {
             .write(|connection| Ok(connection.query_row("SELECT count(*) FROM numbers", [], |row| row.get(0))?))
             .await
             .unwrap()
+    }
+
+    /// Polled once, a write is in the queue.
+    async fn begin<F: Future + Unpin>(write: &mut F) -> Poll<F::Output> {
+        poll_fn(|context| Poll::Ready(Pin::new(&mut *write).poll(context))).await
     }
 
     #[tokio::test]
@@ -162,6 +169,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_full_queue_is_an_answer() {
+        let writer = writer();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (started, running) = std::sync::mpsc::channel();
+        let mut first = Box::pin(writer.write(move |_| {
+            started.send(()).unwrap();
+            held.recv().unwrap_err();
+            Ok(())
+        }));
+        assert!(begin(&mut first).await.is_pending());
+        running.recv().unwrap();
+        for number in 0..i64::try_from(QUEUE).unwrap() {
+            assert!(begin(&mut Box::pin(writer.write(insert(number)))).await.is_pending());
+        }
+        assert!(matches!(writer.write(insert(-1)).await, Err(StoreError::Unavailable { .. })));
+        drop(release);
+        first.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn dropping_the_writer_finishes_what_waits() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");
@@ -169,8 +196,7 @@ mod tests {
         connection.execute_batch("CREATE TABLE numbers (number INTEGER PRIMARY KEY) STRICT").unwrap();
         let writer = Writer::start(connection).unwrap();
         let mut waiting = Box::pin(writer.write(insert(1)));
-        // Polled once, it is in the queue.
-        let _ = std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context))).await;
+        assert!(begin(&mut waiting).await.is_pending());
         drop(waiting);
         drop(writer);
         let count: i64 =

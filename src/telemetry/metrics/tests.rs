@@ -32,7 +32,7 @@ fn busy() -> Arc<Metrics> {
     let (one, two) = (metrics.core(), metrics.core());
     finished(&one, StatusCode::OK, Duration::from_millis(1), true);
     finished(&two, StatusCode::OK, Duration::from_millis(3), true);
-    finished(&two, StatusCode::BAD_GATEWAY, Duration::from_secs(900), false);
+    finished(&two, StatusCode::BAD_GATEWAY, Duration::from_mins(15), false);
     one.identity_cache(true);
     two.identity_cache(true);
     two.identity_cache(false);

@@ -8,21 +8,21 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 /// A connection to the gateway.
-pub struct Client {
+pub(crate) struct Client {
     sender: http1::SendRequest<Full<Bytes>>,
 }
 
 /// An answer, read whole.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-    pub trailers: Option<HeaderMap>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl Client {
-    pub async fn over(pipe: DuplexStream) -> Self {
+    pub(crate) async fn over(pipe: DuplexStream) -> Self {
         let (sender, connection) = http1::handshake(TokioIo::new(pipe)).await.unwrap();
         tokio::task::spawn_local(async move {
             // Tests break connections; what a request makes of it is asserted there.
@@ -31,7 +31,7 @@ impl Client {
         Self { sender }
     }
 
-    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
         self.sender.ready().await?;
         let (parts, body) = self.sender.send_request(request).await?.into_parts();
         let collected = body.collect().await?;
@@ -41,26 +41,26 @@ impl Client {
 }
 
 impl Answer {
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 }
 
 /// A request without a body.
-pub fn request(method: Method, target: &str, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
+pub(crate) fn request(method: Method, target: &str, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
     with_body(method, target, headers, "")
 }
 
 /// A request with a body.
-pub fn with_body(method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Request<Full<Bytes>> {
+pub(crate) fn with_body(method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Request<Full<Bytes>> {
     let mut request = Request::builder().method(method).uri(target).header("host", "gate.test");
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -69,7 +69,7 @@ pub fn with_body(method: Method, target: &str, headers: &[(&str, &str)], body: &
 }
 
 /// Writes `bytes` and reads until the gateway closes or nothing comes for a second of the test's own time.
-pub async fn raw(mut pipe: DuplexStream, bytes: &[u8]) -> Vec<u8> {
+pub(crate) async fn raw(mut pipe: DuplexStream, bytes: &[u8]) -> Vec<u8> {
     // The gateway may close before it has read everything.
     let _written = pipe.write_all(bytes).await;
     let mut answer = Vec::new();

@@ -1,11 +1,15 @@
 //! A gateway made as `serve` makes one, but for its sockets: clients and the cluster are at the other end of pipes.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{Arc, Mutex},
+};
 
-use arc_swap::ArcSwap;
+use base64::Engine as _;
 use searchgate::{
     clock::Clock,
-    config::{Config, StoreUrl},
+    config::{AuditTarget, Config, StoreUrl},
     gateway::{
         Core, Door,
         build::{self, Built},
@@ -31,33 +35,57 @@ use crate::support::{
 };
 
 /// A gateway in front of an [`Upstream`].
-pub struct Gateway {
-    pub built: Built,
-    pub draining: CancellationToken,
+pub(crate) struct Gateway {
+    pub(crate) built: Built,
+    pub(crate) draining: CancellationToken,
     core: Rc<Core>,
     door: Rc<Door>,
     terms: Rc<Terms>,
     ended: Rc<RefCell<Vec<std::io::Result<()>>>>,
+    log: Log,
+}
+
+/// Lines that the gateway wrote: access events.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Gateway {
     /// One with the defaults, in front of a cluster of one host.
-    pub async fn spawn(upstream: &Upstream) -> Self {
+    pub(crate) async fn spawn(upstream: &Upstream) -> Self {
         Self::with(upstream, |_| ()).await
     }
 
     /// One with other settings than the defaults.
-    pub async fn with(upstream: &Upstream, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(upstream: &Upstream, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.store.url = StoreUrl::Memory;
         change(&mut config);
-        let built = build::build(&config, Clock::anchored(START), Telemetry::off()).await.unwrap();
+        config.logging.audit = AuditTarget::Off;
+        let log = Log::default();
+        let telemetry = Telemetry::detached(&config.logging, {
+            let log = log.clone();
+            move || Ok(Box::new(log.clone()))
+        })
+        .unwrap();
+        let built = build::build(&config, &Clock::anchored(START), telemetry).unwrap();
         let dial = Dial::Pipe(Rc::new({
             let upstream = upstream.clone();
             move |host| upstream.dial(host)
         }));
         let pool = Pool::new(Arc::clone(&built.shared.upstream), dial);
-        let core = Core::new(Arc::clone(&built.shared), pool, built.shared.metrics.core(), built.telemetry.access_log());
+        let core =
+            Core::new(Arc::clone(&built.shared), pool, built.shared.metrics.core(), built.telemetry.access_log());
         let (site, tls) = &built.sites[0];
         let door = Door::new(Rc::clone(&core), Arc::clone(site));
         let listener = &config.listeners[0];
@@ -67,16 +95,16 @@ impl Gateway {
             trusted_proxies: listener.trusted_proxies.as_slice().into(),
             limits: Arc::clone(&built.shared.limits),
         });
-        Self { draining: CancellationToken::new(), core, door, terms, built, ended: Rc::default() }
+        Self { draining: CancellationToken::new(), core, door, terms, built, ended: Rc::default(), log }
     }
 
     /// A bare connection from [`CLIENT`].
-    pub fn connect(&self) -> DuplexStream {
+    pub(crate) fn connect(&self) -> DuplexStream {
         self.connect_from(Peer::at(CLIENT.parse().unwrap(), false))
     }
 
     /// A bare connection from somebody else.
-    pub fn connect_from(&self, peer: Peer) -> DuplexStream {
+    pub(crate) fn connect_from(&self, peer: Peer) -> DuplexStream {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (terms, door, draining, ended) =
             (Rc::clone(&self.terms), Rc::clone(&self.door), self.draining.clone(), Rc::clone(&self.ended));
@@ -89,27 +117,39 @@ impl Gateway {
     }
 
     /// A client on a connection of its own.
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::over(self.connect()).await
     }
 
     /// Sends one request on a connection of its own.
-    pub async fn send(&self, request: http::Request<http_body_util::Full<bytes::Bytes>>) -> Answer {
+    pub(crate) async fn send(&self, request: http::Request<http_body_util::Full<bytes::Bytes>>) -> Answer {
         self.client().await.send(request).await.unwrap()
     }
 
     /// Connections that have ended.
-    pub fn ended(&self) -> usize {
+    pub(crate) fn ended(&self) -> usize {
         self.ended.borrow().len()
     }
 
+    /// All access events so far, one JSON line each.
+    pub(crate) async fn events(&self) -> Vec<serde_json::Value> {
+        self.core.tick();
+        self.built.telemetry.flush().await;
+        let lines = self.log.0.lock().unwrap().clone();
+        lines
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+
     /// The data thread's share.
-    pub fn core(&self) -> &Rc<Core> {
+    pub(crate) fn core(&self) -> &Rc<Core> {
         &self.core
     }
 
     /// The value of an `Authorization` header: a fresh key of a superuser.
-    pub async fn superuser(&self) -> String {
+    pub(crate) async fn superuser(&self) -> String {
         let roles = ["superuser".into()];
         let key = self
             .built
@@ -127,13 +167,12 @@ impl Gateway {
             })
             .await
             .unwrap();
-        use base64::Engine as _;
         let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", key.id, key.secret.expose()));
         format!("ApiKey {encoded}")
     }
 }
 
 /// Where clients come from unless a test says otherwise.
-pub const CLIENT: &str = "192.0.2.7:40000";
+pub(crate) const CLIENT: &str = "192.0.2.7:40000";
 /// When tests begin.
-pub const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);

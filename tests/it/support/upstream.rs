@@ -13,13 +13,17 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
-use hyper::{body::{Frame, Incoming}, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 /// A cluster of any number of hosts that share one script.
 #[derive(Clone)]
-pub struct Upstream(Rc<State>);
+pub(crate) struct Upstream(Rc<State>);
 
 struct State {
     script: RefCell<VecDeque<Reply>>,
@@ -34,7 +38,7 @@ struct State {
 
 /// One thing that the cluster does.
 #[derive(Clone, Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Answers once the whole request is there.
     Answer { status: u16, headers: Vec<(&'static str, String)>, body: Bytes },
     /// Answers at once, without reading the request's body.
@@ -51,26 +55,26 @@ pub enum Reply {
 
 /// A request as the cluster read it.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub host: usize,
-    pub method: Method,
-    pub target: String,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-    pub trailers: Option<HeaderMap>,
+pub(crate) struct Seen {
+    pub(crate) host: usize,
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl Reply {
-    pub fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self::Answer { status, headers: Vec::new(), body: Bytes::new() }
     }
 
-    pub fn json(status: u16, body: &str) -> Self {
+    pub(crate) fn json(status: u16, body: &str) -> Self {
         let kind = ("content-type", "application/json".to_owned());
         Self::Answer { status, headers: vec![kind], body: Bytes::from(body.to_owned()) }
     }
 
-    pub fn header(self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn header(self, name: &'static str, value: &str) -> Self {
         match self {
             Self::Answer { status, mut headers, body } => {
                 headers.push((name, value.to_owned()));
@@ -83,12 +87,12 @@ impl Reply {
 
 impl Upstream {
     /// Answers in this order; what comes after is answered by breaking the connection.
-    pub fn script(replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) fn script(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::new(replies.into_iter().collect(), None)
     }
 
     /// Answers everything alike.
-    pub fn always(reply: Reply) -> Self {
+    pub(crate) fn always(reply: Reply) -> Self {
         Self::new(VecDeque::new(), Some(reply))
     }
 
@@ -105,37 +109,37 @@ impl Upstream {
     }
 
     /// All requests so far.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.0.seen.borrow().clone()
     }
 
     /// All bytes that the gateway sent, over all connections.
-    pub fn wire(&self) -> Vec<u8> {
+    pub(crate) fn wire(&self) -> Vec<u8> {
         self.0.wire.borrow().clone()
     }
 
     /// Connections opened so far.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.0.connections.get()
     }
 
     /// Connections open now.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.0.open.get()
     }
 
     /// This host refuses connections from now on; those that it has stay.
-    pub fn take_down(&self, host: usize) {
+    pub(crate) fn take_down(&self, host: usize) {
         self.0.down.borrow_mut().push(host);
     }
 
     /// It takes them again.
-    pub fn bring_back(&self, host: usize) {
+    pub(crate) fn bring_back(&self, host: usize) {
         self.0.down.borrow_mut().retain(|down| *down != host);
     }
 
     /// Opens a connection to a host, as the gateway's dialler does.
-    pub fn dial(&self, host: usize) -> io::Result<DuplexStream> {
+    pub(crate) fn dial(&self, host: usize) -> io::Result<DuplexStream> {
         if self.0.down.borrow().contains(&host) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
@@ -203,7 +207,8 @@ impl State {
                 for (name, value) in trailers {
                     map.insert(name, value.parse().unwrap());
                 }
-                let mut frames: VecDeque<_> = pieces.into_iter().map(|piece| Frame::data(Bytes::from_static(piece.as_bytes()))).collect();
+                let mut frames: VecDeque<_> =
+                    pieces.into_iter().map(|piece| Frame::data(Bytes::from_static(piece.as_bytes()))).collect();
                 if !map.is_empty() {
                     frames.push_back(Frame::trailers(map));
                 }
