@@ -204,17 +204,17 @@ const INVALID_USER: &str = "validation_exception";
 const GET: Action = Action {
     name: "cluster:admin/xpack/security/user/get",
     privileges: &["read_security"],
-    granted_by: "cluster privileges [read_security,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [read_security,manage_security,all]",
 };
 
 const DELETE: Action = Action {
     name: "cluster:admin/xpack/security/user/delete",
     privileges: &["manage_security"],
-    granted_by: "cluster privileges [manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_security,all]",
 };
 
 const PUT: Action = Action {
     name: "cluster:admin/xpack/security/user/put",
     privileges: &["manage_security"],
-    granted_by: "cluster privileges [manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_security,all]",
 };
