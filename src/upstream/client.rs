@@ -196,10 +196,10 @@ where
 }
 
 impl HostPool {
-    /// The connection used last, so that the ones not needed grow old and are closed.
+    /// The connection used last, so that the ones not needed grow old and are closed. Those that the cluster closed
+    /// are passed over, and swept by the next tick.
     fn take_idle(&self) -> Option<http1::SendRequest<Upload>> {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|connection| !connection.sender.is_closed());
         let ready = idle.iter().rposition(|connection| connection.sender.is_ready())?;
         Some(idle.remove(ready).sender)
     }
