@@ -9,7 +9,7 @@ use crate::{
     api::Api,
     authorize::Authorizer,
     clock::Clock,
-    config::{Config, Shape, StoreUrl},
+    config::{Config, Realm, Shape, StoreUrl},
     credential::Credentials,
     gateway::{Shared, Site},
     identify::{
@@ -180,8 +180,9 @@ impl Built {
     ///
     /// [`StartError::NoBootstrapPassword`] when there is none, and those of the store.
     pub async fn bootstrap(&self, config: &Config) -> Result<(), StartError> {
-        let open = config.listeners.iter().all(|listener| listener.shape == Shape::Sidecar);
-        if open || self.users.is_bootstrapped().await? {
+        let asked = config.authentication.realms.iter().any(|realm| matches!(realm, Realm::Reserved))
+            && config.listeners.iter().any(|listener| listener.shape != Shape::Sidecar);
+        if !asked || self.users.is_bootstrapped().await? {
             return Ok(());
         }
         let password = config.authentication.bootstrap.read().map_err(StartError::BootstrapFile)?;

@@ -5,4 +5,5 @@
 mod architecture;
 mod durability;
 mod forwarding;
+mod readme;
 mod support;
