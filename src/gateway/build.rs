@@ -120,6 +120,9 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
     }));
     let metrics = Metrics::new(&config.upstream.hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
     telemetry.observe(&metrics);
+    if let Some(lost) = audit.lost() {
+        metrics.lost_lines("audit", lost);
+    }
     let registers =
         Registers { users: Arc::clone(&users), keys: Arc::clone(&keys), tokens: Arc::clone(&tokens), revocations };
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
