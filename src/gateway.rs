@@ -16,6 +16,7 @@ use crate::{
     config::{Compatibility, IdentityKind, Limits, Shape},
     credential::{Chosen, CredentialError, Credentials, Held},
     forward::{self, headers},
+    framing,
     identify::{Evidence, Realms},
     listener::{Handle, peer::Peer, watch::Activity},
     model::{Principal, Timestamp},
@@ -148,6 +149,7 @@ impl Door {
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
             return Err(Rejection::MethodNotAllowed);
         }
+        framing::check(&parts)?;
         let route = path::route(&parts.method, &parts.uri, parts.version)?;
         if http_body::Body::size_hint(&body).lower() > limit {
             return Err(forward::ForwardError::BodyTooLarge { limit }.into());
