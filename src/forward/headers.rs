@@ -13,6 +13,7 @@ pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
         if is_hop_by_hop(name)
             || (is_identity(name) && !(passthrough && passes_through(name)))
             || (!peer.trusted && is_forwarding(name))
+            || (name == header::TRAILER && headers.get_all(name).iter().any(smuggles))
         {
             doomed.push(name);
         }
@@ -21,6 +22,18 @@ pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
     if let Some(address) = &peer.forwarded_for {
         append_forwarded_for(headers, address);
     }
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Whether a `Trailer` announces what must not come as a header either. Without the announcement no trailer is sent.
+fn smuggles(trailer: &HeaderValue) -> bool {
+    tokens(trailer).any(|token| {
+        HeaderName::from_bytes(token)
+            .map_or(true, |name| is_hop_by_hop(&name) || is_identity(&name) || is_forwarding(&name))
+    })
 }
 
 /// Removes from the cluster's headers what is for that hop alone, and what only the gateway may say.
@@ -62,7 +75,7 @@ impl Doomed {
 fn remove_named_by_connection(headers: &mut HeaderMap) {
     let mut doomed = Doomed::default();
     for value in headers.get_all(header::CONNECTION) {
-        for token in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+        for token in tokens(value) {
             let usual = token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close");
             if !usual
                 && let Ok(name) = HeaderName::from_bytes(token)
@@ -228,6 +241,15 @@ mod tests {
         ]);
         clean_request(&mut sent, &Peer::unknown(), false);
         assert_eq!(names(&sent), ["traceparent"]);
+    }
+
+    #[test]
+    fn no_trailer_announces_an_identity() {
+        for (trailer, kept) in [("X-Checksum", true), ("X-Checksum, ES-Security-Runas-User", false)] {
+            let mut sent = headers(&[("Trailer", trailer)]);
+            clean_request(&mut sent, &Peer::unknown(), true);
+            assert_eq!(sent.contains_key("trailer"), kept, "{trailer}");
+        }
     }
 
     #[test]
