@@ -5,5 +5,6 @@
 mod architecture;
 mod durability;
 mod forwarding;
+mod framing;
 mod readme;
 mod support;
