@@ -102,7 +102,8 @@ impl Pool {
             let fresh = kept.is_none();
             let mut sender = match kept {
                 Some(sender) => sender,
-                None => match self.connect(index, host).await {
+                // Boxed: every client's connection keeps room for what is awaited here.
+                None => match Box::pin(self.connect(index, host)).await {
                     Ok(sender) => sender,
                     Err(error) => {
                         tracing::debug!(upstream = &*host.name, %error, "cannot connect");
