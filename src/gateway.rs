@@ -297,7 +297,8 @@ impl Door {
         record.answered(&lease);
         let body = Body::received(incoming);
         if rewrite.wants_body(&parts) {
-            let body = Box::pin(rewrite.body(&mut parts, body)).await.map_err(|_| forward::ForwardError::Interrupted)?;
+            let body =
+                Box::pin(rewrite.body(&mut parts, body)).await.map_err(|_| forward::ForwardError::Interrupted)?;
             lease.give_back(Instant::now());
             return Ok(Response::from_parts(parts, Answer::new(body, None)));
         }
