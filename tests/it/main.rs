@@ -5,4 +5,6 @@
 mod architecture;
 mod durability;
 mod forwarding;
+mod process;
+mod real;
 mod support;
