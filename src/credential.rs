@@ -117,10 +117,9 @@ impl Credentials {
     /// [`CredentialError::Unavailable`] when the file could not be read.
     pub fn choose(&self, permit: &Permit) -> Result<Chosen, CredentialError> {
         match self.source {
-            Source::None => Ok(Chosen::None),
             Source::Passthrough if permit.passes_through() => Ok(Chosen::Client),
-            Source::Passthrough => Ok(Chosen::None),
             Source::File { .. } if permit.goes_bare() => Ok(Chosen::None),
+            Source::None | Source::Passthrough => Ok(Chosen::None),
             Source::File { .. } => {
                 let held = self.current.load_full();
                 if held.header.is_some() { Ok(Chosen::Gateway(held)) } else { Err(CredentialError::Unavailable) }

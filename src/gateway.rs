@@ -158,7 +158,7 @@ impl Door {
 
         let permit = if parts.method == Method::OPTIONS {
             if route != Route::Cluster {
-                return Ok(self.own(shared.api.options(&parts), record));
+                return Ok(Self::own(shared.api.options(&parts), record));
             }
             Permit::options()
         } else if route == Route::Cluster && self.site.shape == Shape::Sidecar {
@@ -171,7 +171,7 @@ impl Door {
                 Ok(principal) => {
                     let request = Request::from_parts(parts, body);
                     let response = shared.api.answer(request, principal, peer).await;
-                    return Ok(self.own(response, record));
+                    return Ok(Self::own(response, record));
                 }
                 Err(refusal)
                     if route == Route::Cluster && self.site.credentials.is_passthrough() && refusal.is_unclaimed() =>
@@ -301,7 +301,7 @@ impl Door {
     }
 
     /// An answer that the gateway itself gives.
-    fn own(&self, response: Response<Body>, record: &mut Record) -> Response<Answer> {
+    fn own(response: Response<Body>, record: &mut Record) -> Response<Answer> {
         record.source = Source::Gateway;
         record.reason = respond::reason(response.extensions());
         response.map(|body| Answer::new(body, None))
@@ -324,7 +324,7 @@ impl Handle for Door {
             Ok(response) => response,
             Err(rejection) => {
                 let response = respond::es::response(&rejection, &record.facts());
-                self.own(response, &mut record)
+                Self::own(response, &mut record)
             }
         };
         record.status = response.status();

@@ -232,7 +232,7 @@ where
             .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
             .max_concurrent_streams(MAX_STREAMS)
             .serve_connection(io, service);
-        watch(connection, &activity, limits, draining, |connection| connection.graceful_shutdown()).await
+        watch(connection, &activity, limits, draining, http2::Connection::graceful_shutdown).await
     } else {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -241,7 +241,7 @@ where
             .max_buf_size(header_bytes.max(MIN_BUFFER))
             .auto_date_header(false)
             .serve_connection(io, service);
-        watch(connection, &activity, limits, draining, |connection| connection.graceful_shutdown()).await
+        watch(connection, &activity, limits, draining, http1::Connection::graceful_shutdown).await
     }
 }
 

@@ -134,11 +134,11 @@ impl Rejection {
     /// What the client reads. What a store or a realm says of itself is for the log.
     fn reason(&self, target: &str) -> String {
         match self {
+            Self::Authorize(error) => format!("{error}{}", error.granted_by),
             Self::Busy(_) => "server is too busy to respond".to_owned(),
             Self::Identify(error) => error.reason(target),
             Self::Store(_) => "the security store is not available at the moment".to_owned(),
-            Self::Authorize(_)
-            | Self::Credential(_)
+            Self::Credential(_)
             | Self::CrossOrigin
             | Self::Forward(_)
             | Self::MethodNotAllowed

@@ -148,17 +148,17 @@ fn refuse(validation: &Validation) -> Result<(), Failure> {
 const CREATE: Action = Action {
     name: "cluster:admin/xpack/security/token/create",
     privileges: &["manage_token"],
-    granted_by: "cluster privileges [manage_token,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_token,manage_security,all]",
 };
 
 const REFRESH: Action = Action {
     name: "cluster:admin/xpack/security/token/refresh",
     privileges: &["manage_token", "manage_saml"],
-    granted_by: "cluster privileges [manage_saml,manage_token,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_saml,manage_token,manage_security,all]",
 };
 
 const INVALIDATE: Action = Action {
     name: "cluster:admin/xpack/security/token/invalidate",
     privileges: &["manage_token", "manage_saml", "delegate_pki"],
-    granted_by: "cluster privileges [delegate_pki,manage_saml,manage_token,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [delegate_pki,manage_saml,manage_token,manage_security,all]",
 };

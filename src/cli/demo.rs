@@ -47,17 +47,14 @@ pub fn demo(upstream: Option<&str>) -> anyhow::Result<Drained> {
     config.logging.level = "warn".into();
 
     let stop = CancellationToken::new();
-    let cluster = match upstream {
-        Some(url) => {
-            config.upstream.hosts = vec![HostUrl::try_from(url.to_owned())?];
-            None
-        }
-        None => {
-            let (url, cluster) = throw_away_cluster(&stop)?;
-            config.upstream.hosts = vec![url];
-            config.upstream.compatibility = Compatibility::Opensearch;
-            Some(cluster)
-        }
+    let cluster = if let Some(url) = upstream {
+        config.upstream.hosts = vec![HostUrl::try_from(url.to_owned())?];
+        None
+    } else {
+        let (url, cluster) = throw_away_cluster(&stop)?;
+        config.upstream.hosts = vec![url];
+        config.upstream.compatibility = Compatibility::Opensearch;
+        Some(cluster)
     };
 
     let running = config.clone();

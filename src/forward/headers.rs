@@ -121,22 +121,19 @@ fn is_forwarding(name: &HeaderName) -> bool {
 }
 
 fn append_forwarded_for(headers: &mut HeaderMap, address: &HeaderValue) {
-    match headers.get(X_FORWARDED_FOR) {
-        None => {
-            headers.insert(X_FORWARDED_FOR, address.clone());
-        }
-        Some(_) => {
-            // A trusted proxy sent the list: one header, joined, as its own next hop would.
-            let mut list = Vec::new();
-            for value in headers.get_all(X_FORWARDED_FOR) {
-                list.extend_from_slice(value.as_bytes());
-                list.extend_from_slice(b", ");
-            }
-            list.extend_from_slice(address.as_bytes());
-            if let Ok(list) = HeaderValue::from_bytes(&list) {
-                headers.insert(X_FORWARDED_FOR, list);
-            }
-        }
+    if !headers.contains_key(X_FORWARDED_FOR) {
+        headers.insert(X_FORWARDED_FOR, address.clone());
+        return;
+    }
+    // A trusted proxy sent the list: one header, joined, as its own next hop would.
+    let mut list = Vec::new();
+    for value in headers.get_all(X_FORWARDED_FOR) {
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(address.as_bytes());
+    if let Ok(list) = HeaderValue::from_bytes(&list) {
+        headers.insert(X_FORWARDED_FOR, list);
     }
 }
 

@@ -135,6 +135,7 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
         ),
         authorizer: Authorizer::new(audit.clone()),
         api: Api {
+            authorizer: Authorizer::new(audit.clone()),
             keys: Arc::clone(&keys),
             users: Arc::clone(&users),
             tokens: Arc::clone(&tokens),

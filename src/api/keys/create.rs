@@ -166,5 +166,5 @@ fn creator(principal: &Principal) -> Creator {
 const CREATE: Action = Action {
     name: "cluster:admin/xpack/security/api_key/create",
     privileges: &["manage_own_api_key"],
-    granted_by: "cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]",
 };
