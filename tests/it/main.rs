@@ -6,5 +6,6 @@ mod architecture;
 mod durability;
 mod forwarding;
 mod process;
+mod readme;
 mod real;
 mod support;

@@ -181,17 +181,6 @@ async fn listeners_of_different_shape_live_in_one_process() {
     assert_eq!(client.send(request(Method::GET, target, &[])).await.unwrap().status, 200);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drained_process_leaves_no_socket_file() {
-    let server = Server::start();
-    let mut process = Setup::new(&server.url()).with("listeners: [{address: 'unix:DIR/gate.sock'}]").serve();
-    let socket = process.setup.path("gate.sock");
-    assert!(socket.exists());
-    process.running.signal("TERM");
-    assert_eq!(process.running.end().code(), Some(0));
-    assert!(!socket.exists());
-}
-
 #[test]
 fn plain_text_for_everybody_must_be_meant() {
     let setup = Setup::new("http://127.0.0.1:1").with("listeners: [{address: '0.0.0.0:0'}]");

@@ -23,7 +23,7 @@ use crate::support::client::{Answer, with_body};
 pub(crate) const PASSWORD: &str = "first-password-of-elastic";
 
 /// How long anything may take that should take no time: these machines are busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A configuration that is not run yet; later texts override keys of earlier ones.
 pub(crate) struct Setup {
