@@ -156,7 +156,8 @@ impl Door {
         if http_body::Body::size_hint(&body).lower() > limit {
             return Err(forward::ForwardError::BodyTooLarge { limit }.into());
         }
-        if self.site.shape == Shape::Sidecar {
+        // No web page can reach a Unix socket.
+        if self.site.shape == Shape::Sidecar && peer.address.is_some() {
             sidecar::check(&parts, &self.site.hosts)?;
         }
 

@@ -180,7 +180,12 @@ pub async fn converse<H: Handle>(
         }
     }
     let Some(tls) = &terms.tls else {
-        let seen = timeout(limits.idle_timeout, preface(&mut socket)).await??;
+        let seen = tokio::select! {
+            biased;
+            seen = timeout(limits.idle_timeout, preface(&mut socket)) => seen??,
+            // A client that has said nothing waits for nothing.
+            () = draining.cancelled() => return Ok(()),
+        };
         let multiplexed = seen == Preface::Http2;
         return http(socket, peer, multiplexed, limits, draining, handler).await;
     };

@@ -6,5 +6,7 @@ mod architecture;
 mod durability;
 mod forwarding;
 mod framing;
+mod process;
 mod readme;
+mod real;
 mod support;
