@@ -183,7 +183,11 @@ impl IdentifyError {
             self,
             Self::Missing
                 | Self::Password { known: false, .. }
-                | Self::Refused(Refusal::KeyUnknown(_) | Refusal::TokenUnknown)
+                | Self::BasicEncoding(_)
+                | Self::BasicValue
+                | Self::Refused(
+                    Refusal::KeyEncoding(_) | Refusal::KeyUnknown(_) | Refusal::KeyValue | Refusal::TokenUnknown
+                )
         )
     }
 }

@@ -42,8 +42,7 @@ async fn what_happens_has_elasticsearchs_names() {
     let denied = process.audited("access_denied", |event| event["event.action"] == "access_denied");
     assert_eq!(denied["user.name"], "jack");
     assert!(denied["origin.address"].as_str().unwrap().starts_with("127.0.0.1"), "{denied}");
-    let invalidated =
-        process.audited("invalidate_apikeys", |event| event["event.action"] == "invalidate_apikeys");
+    let invalidated = process.audited("invalidate_apikeys", |event| event["event.action"] == "invalidate_apikeys");
     assert_eq!(invalidated["invalidate"]["apikeys"]["ids"], json!([id]));
     assert!(!fs::read_to_string(process.setup.path("audit.json")).unwrap().contains("hidden"));
 }
@@ -69,9 +68,10 @@ async fn standard_output_takes_audit_events_and_standard_error_the_log() {
     let process = Setup::new(&Server::start().url()).with("logging: {audit: stdout}").serve();
     process.key("audited").await;
     process.running.stdout.wait_for("the event", |line| line.contains("create_apikey"));
-    process.running.stderr.wait_for("the access event", |line| {
-        line.contains("request finished") && line.contains("/_security/api_key")
-    });
+    process
+        .running
+        .stderr
+        .wait_for("the access event", |line| line.contains("request finished") && line.contains("/_security/api_key"));
     for line in process.running.stdout.text().lines().chain(process.running.stderr.text().lines()) {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }

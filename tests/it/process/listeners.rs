@@ -17,8 +17,7 @@ use crate::support::{
 };
 
 fn behind_proxies(server: &Server, trusted: &str) -> Process {
-    let yaml =
-        format!("listeners: [{{address: 127.0.0.1:0, proxy_protocol: true, trusted_proxies: ['{trusted}']}}]");
+    let yaml = format!("listeners: [{{address: 127.0.0.1:0, proxy_protocol: true, trusted_proxies: ['{trusted}']}}]");
     Setup::new(&server.url()).with(&yaml).serve()
 }
 
