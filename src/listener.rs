@@ -25,7 +25,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, UnixListener},
     sync::Semaphore,
     time::{Instant, sleep, sleep_until, timeout},
@@ -180,7 +180,15 @@ pub async fn converse<H: Handle>(
         }
     }
     let Some(tls) = &terms.tls else {
-        let seen = timeout(limits.idle_timeout, preface(&mut socket)).await??;
+        let silent = async {
+            draining.cancelled().await;
+            sleep(LAST_WORD).await;
+        };
+        let seen = tokio::select! {
+            biased;
+            seen = timeout(limits.idle_timeout, preface(&mut socket, limits.header_timeout)) => seen??,
+            () = silent => return Ok(()),
+        };
         let multiplexed = seen == Preface::Http2;
         return http(socket, peer, multiplexed, limits, draining, handler).await;
     };
@@ -232,22 +240,29 @@ where
             .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
             .max_concurrent_streams(MAX_STREAMS)
             .serve_connection(io, service);
-        watch(connection, &activity, limits, draining, http2::Connection::graceful_shutdown).await
+        watch(pin!(connection), &activity, limits, draining, http2::Connection::graceful_shutdown).await
     } else {
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // The watchdog tells a slow head from a silent connection, which this timer cannot.
             .header_read_timeout(None)
             .max_buf_size(header_bytes.max(MIN_BUFFER))
             .auto_date_header(false)
             .serve_connection(io, service);
-        watch(connection, &activity, limits, draining, http1::Connection::graceful_shutdown).await
+        let ended =
+            watch(Pin::new(&mut connection), &activity, limits, draining, http1::Connection::graceful_shutdown).await;
+        if ended.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) && activity.is_reading_head() {
+            let mut stream = connection.into_parts().io.into_inner();
+            timeout(LAST_WORD, stream.write_all(SLOW_HEAD)).await??;
+            timeout(LAST_WORD, stream.shutdown()).await??;
+        }
+        ended
     }
 }
 
 /// Drives a connection under its watchdog, and asks it to finish when the process drains.
 async fn watch<C>(
-    connection: C,
+    mut connection: Pin<&mut C>,
     activity: &Activity,
     limits: &Limits,
     draining: &CancellationToken,
@@ -256,7 +271,6 @@ async fn watch<C>(
 where
     C: Future<Output = hyper::Result<()>>,
 {
-    let mut connection = pin!(connection);
     let mut drained = pin!(draining.cancelled());
     let mut watchdog = pin!(sleep_until(Instant::now() + limits.idle_timeout));
     let mut finishing = false;
@@ -325,11 +339,14 @@ enum Preface {
 }
 
 /// Tells HTTP/2 with prior knowledge from HTTP/1 by the first bytes; all go back to the socket.
-async fn preface(socket: &mut Socket) -> io::Result<Preface> {
+async fn preface(socket: &mut Socket, patience: Duration) -> io::Result<Preface> {
     let mut seen = Vec::with_capacity(FIRST_READ);
+    socket.read_early(&mut seen).await?;
+    let begun = Instant::now();
     let preface = loop {
         if HTTP2_PREFACE.starts_with(&seen) && seen.len() < HTTP2_PREFACE.len() {
-            if socket.read_early(&mut seen).await? == 0 {
+            let more = tokio::time::timeout_at(begun + patience, socket.read_early(&mut seen));
+            if more.await?? == 0 {
                 break Preface::Http1;
             }
         } else if seen.starts_with(HTTP2_PREFACE) {
@@ -394,6 +411,9 @@ where
     }
 }
 
+/// For a request that was on its way to a process that drains, and for a last word to a client that dallies.
+const LAST_WORD: Duration = Duration::from_millis(100);
+const SLOW_HEAD: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A request head fits mostly; the buffer goes once it is read.
 const FIRST_READ: usize = 1024;
