@@ -7,8 +7,8 @@ use crate::listener::peer::Peer;
 /// Removes from a client's headers all that is for this hop alone or could carry an identity, before anything
 /// is added (contract section 4). Forwarding headers stay when the peer is trusted; its address is appended.
 pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
-    remove_named_by_connection(headers);
-    let mut doomed = Doomed::default();
+    let takes_trailers = headers.get_all(header::TE).iter().flat_map(tokens).any(|coding| coding == b"trailers");
+    let mut doomed = Doomed::named_by_connection(headers);
     for name in headers.keys() {
         if is_hop_by_hop(name)
             || (is_identity(name) && !(passthrough && passes_through(name)))
@@ -19,6 +19,10 @@ pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
         }
     }
     doomed.remove_from(headers);
+    if takes_trailers {
+        // For the next hop, which would leave trailers out otherwise.
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     if let Some(address) = &peer.forwarded_for {
         append_forwarded_for(headers, address);
     }
@@ -38,8 +42,7 @@ fn smuggles(trailer: &HeaderValue) -> bool {
 
 /// Removes from the cluster's headers what is for that hop alone, and what only the gateway may say.
 pub fn clean_response(headers: &mut HeaderMap) {
-    remove_named_by_connection(headers);
-    let mut doomed = Doomed::default();
+    let mut doomed = Doomed::named_by_connection(headers);
     for name in headers.keys() {
         if is_hop_by_hop(name) || name == X_AUTH_SOURCE || name == X_AUTH_REASON {
             doomed.push(name);
@@ -56,6 +59,25 @@ struct Doomed {
 }
 
 impl Doomed {
+    /// A client may name headers in `Connection` that end at this hop. It cannot take framing or the host away by it:
+    /// those are written anew.
+    fn named_by_connection(headers: &HeaderMap) -> Self {
+        let mut doomed = Self::default();
+        for value in headers.get_all(header::CONNECTION) {
+            for token in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                let usual = token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close");
+                if !usual
+                    && let Ok(name) = HeaderName::from_bytes(token)
+                    && name != header::CONTENT_LENGTH
+                    && name != header::HOST
+                {
+                    doomed.push(&name);
+                }
+            }
+        }
+        doomed
+    }
+
     fn push(&mut self, name: &HeaderName) {
         match self.first.iter_mut().find(|slot| slot.is_none()) {
             Some(slot) => *slot = Some(name.clone()),
@@ -68,25 +90,6 @@ impl Doomed {
             headers.remove(name);
         }
     }
-}
-
-/// A client may name headers in `Connection` that end at this hop. It cannot take framing or the host away by it:
-/// those are written anew.
-fn remove_named_by_connection(headers: &mut HeaderMap) {
-    let mut doomed = Doomed::default();
-    for value in headers.get_all(header::CONNECTION) {
-        for token in tokens(value) {
-            let usual = token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close");
-            if !usual
-                && let Ok(name) = HeaderName::from_bytes(token)
-                && name != header::CONTENT_LENGTH
-                && name != header::HOST
-            {
-                doomed.push(&name);
-            }
-        }
-    }
-    doomed.remove_from(headers);
 }
 
 /// RFC 9110 section 7.6.1, and `Expect`, which the gateway answers itself.
@@ -240,7 +243,7 @@ mod tests {
             ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         ]);
         clean_request(&mut sent, &Peer::unknown(), false);
-        assert_eq!(names(&sent), ["traceparent"]);
+        assert_eq!(names(&sent), ["te", "traceparent"], "what the client takes, the gateway takes too");
     }
 
     #[test]
