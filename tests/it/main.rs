@@ -3,8 +3,16 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod bodies;
+mod drain;
 mod durability;
 mod forwarding;
 mod framing;
+mod headers;
+mod hosts;
+mod http2;
+mod limits;
+mod paths;
 mod readme;
+mod shapes;
 mod support;
