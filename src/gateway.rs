@@ -137,6 +137,8 @@ impl Door {
     }
 
     /// Takes a request from its head to the head of its answer.
+    ///
+    /// Every connection keeps room for this as long as it lives, so what is large and rare is boxed.
     async fn proxy(
         &self,
         mut parts: Parts,
@@ -155,7 +157,7 @@ impl Door {
         if http_body::Body::size_hint(unread).lower() > limit {
             return Err(forward::ForwardError::BodyTooLarge { limit }.into());
         }
-        // No web page reaches a Unix socket.
+        // No web page can reach a Unix socket.
         if self.site.shape == Shape::Sidecar && peer.address.is_some() {
             sidecar::check(&parts, &self.site.hosts)?;
         }
@@ -174,7 +176,7 @@ impl Door {
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, std::mem::take(unread));
-                    let response = shared.api.answer(request, principal, peer).await;
+                    let response = Box::pin(shared.api.answer(request, principal, peer)).await;
                     return Ok(self.own(response, record));
                 }
                 Err(refusal)
@@ -211,7 +213,9 @@ impl Door {
         let answered = self.attempt(&permit, &credential, head.map(|()| upload), record).await?;
         let facts = Facts { status: answered.0.status(), provenance: credential.provenance(), second: false };
         let answered = match (reauthenticate::decide(facts), again) {
-            (Next::Recover, Some((refused, head))) => self.recover(&permit, &refused, head, answered, record).await?,
+            (Next::Recover, Some((refused, head))) => {
+                Box::pin(self.recover(&permit, &refused, head, answered, record)).await?
+            }
             (Next::Explain(reason), _) => return Err(reason.into()),
             (Next::Deliver | Next::Recover, _) => answered,
         };
@@ -232,7 +236,7 @@ impl Door {
         self.core.counters.identity_cache(known.is_some());
         let principal = match known {
             Some(principal) => principal,
-            None => self.core.shared.realms.identify(&evidence).await?,
+            None => Box::pin(self.core.shared.realms.identify(&evidence)).await?,
         };
         record.principal = Some(Arc::clone(&principal));
         Ok(principal)
@@ -303,7 +307,7 @@ impl Door {
         let body = Body::received(incoming);
         if rewrite.wants_body(&parts) {
             let patience = self.core.shared.upstream.request_timeout;
-            let body = tokio::time::timeout(patience, rewrite.body(&mut parts, body))
+            let body = Box::pin(tokio::time::timeout(patience, rewrite.body(&mut parts, body)))
                 .await
                 .map_err(|_| forward::ForwardError::TimedOut)?
                 .map_err(|_| forward::ForwardError::Interrupted)?;

@@ -88,10 +88,10 @@ impl Api {
         let owner = selection.owner;
         let filter = self.filter(selection, principal).await?;
         let outcome = self.keys.invalidate(&filter).await?;
-        let change = json!({ "invalidate": { "apikeys": {
+        let change = json!({ "apikeys": {
             "ids": outcome.invalidated,
             "owned_by_authenticated_user": owner,
-        } } });
+        } });
         self.record(call, "invalidate_apikeys", change);
         Ok(Reply::ok(json!({
             "invalidated_api_keys": outcome.invalidated,

@@ -74,7 +74,7 @@ impl Api {
         }
         let found = self.users.remove(name).await?;
         if found {
-            self.record(call, "delete_user", json!({ "delete": { "user": { "name": name } } }));
+            self.record(call, "delete_user", json!({ "user": { "name": name } }));
         }
         let status = if found { StatusCode::OK } else { StatusCode::NOT_FOUND };
         Ok(Reply { status, body: json!({ "found": found }) })
@@ -96,10 +96,10 @@ impl Api {
         check_names(name, &roles)?;
 
         let identity = Identity { username: name.into(), roles, full_name, email, metadata };
-        let change = json!({ "put": { "user": {
+        let change = json!({ "user": {
             "name": name, "enabled": !disabled, "roles": identity.roles, "full_name": identity.full_name,
             "email": identity.email, "has_password": password.is_some(),
-        } } });
+        } });
         let created = self.users.put(identity, password, !disabled).await?;
         self.record(call, "put_user", change);
         Ok(Reply::ok(json!({ "created": created })))

@@ -46,6 +46,8 @@ pub fn demo(upstream: Option<&str>) -> anyhow::Result<Drained> {
     config.limits.connections = CONNECTIONS;
     config.logging.audit = AuditTarget::Off;
     config.logging.level = "warn".into();
+    // One visitor, who is not to be warned of a low limit of open files.
+    config.limits.connections = 100;
 
     let stop = CancellationToken::new();
     let cluster = if let Some(url) = upstream {

@@ -13,6 +13,8 @@ mod hosts;
 mod http2;
 mod limits;
 mod paths;
+mod process;
 mod readme;
+mod real;
 mod shapes;
 mod support;

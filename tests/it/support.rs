@@ -2,6 +2,9 @@
 
 pub(crate) mod client;
 pub(crate) mod gateway;
+pub(crate) mod process;
+pub(crate) mod server;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 /// Lets everything happen that needs no time. Time must be paused: it moves on only when nobody has anything to do.

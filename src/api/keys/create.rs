@@ -51,10 +51,10 @@ impl Api {
         };
         let descriptors = json!(new.role_descriptors);
         let created = self.keys.create(new).await?;
-        let change = json!({ "create": { "apikey": {
+        let change = json!({ "apikey": {
             "id": created.id, "name": name, "type": "rest", "expiration": created.expiration,
             "role_descriptors": descriptors,
-        } } });
+        } });
         self.record(call, "create_apikey", change);
 
         let secret = created.secret.expose();
