@@ -120,9 +120,10 @@ fn document(mode: Mode, parts: &request::Parts, peer: &Peer) -> Option<Document>
             // A name that the client used stands before the address, as a node with a published name has it, so
             // that certificates still match.
             let named = parts
-                .headers
-                .get(header::HOST)
-                .and_then(|host| host.to_str().ok())
+                .uri
+                .authority()
+                .map(http::uri::Authority::as_str)
+                .or_else(|| parts.headers.get(header::HOST)?.to_str().ok())
                 .and_then(|host| host.rsplit_once(':').map_or(Some(host), |(name, _)| Some(name)))
                 .filter(|name| name.parse::<std::net::IpAddr>().is_err() && !name.starts_with('['))
                 .filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')));

@@ -40,6 +40,9 @@ pub enum ForwardError {
     /// No first byte of an answer within `upstream.request_timeout`. 504.
     #[error("the cluster did not answer in time")]
     TimedOut,
+    /// A user or role name that no header can carry. 503.
+    #[error("the caller's name cannot be told to the cluster")]
+    Unnameable,
     /// No host took a connection. 502.
     #[error("the cluster cannot be reached")]
     Unreachable,
@@ -63,9 +66,19 @@ pub fn head(parts: Parts, body: &Body) -> Request<()> {
 }
 
 /// Tells the cluster who calls, where it is configured to listen to that.
-pub fn identify_caller(headers: &mut HeaderMap, permit: &Permit, kind: &IdentityKind, product: Product) {
-    let Some(principal) = permit.principal() else { return };
-    let name = || HeaderValue::from_str(&principal.identity.username);
+///
+/// # Errors
+///
+/// [`ForwardError::Unnameable`]: the request must not go on in the gateway's own name.
+pub fn identify_caller(
+    headers: &mut HeaderMap,
+    permit: &Permit,
+    kind: &IdentityKind,
+    product: Product,
+) -> Result<(), ForwardError> {
+    let Some(principal) = permit.principal() else { return Ok(()) };
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| ForwardError::Unnameable);
+    let name = &principal.identity.username;
     match kind {
         IdentityKind::RunAs => {
             let header = if product == Product::Opensearch {
@@ -73,24 +86,25 @@ pub fn identify_caller(headers: &mut HeaderMap, permit: &Permit, kind: &Identity
             } else {
                 "es-security-runas-user"
             };
-            if let Ok(name) = name() {
-                headers.insert(header, name);
-            }
+            headers.insert(header, value(name)?);
         }
         IdentityKind::ProxyHeaders => {
-            if let (Ok(name), Ok(roles)) = (name(), HeaderValue::from_str(&principal.identity.roles.join(","))) {
-                headers.insert("x-proxy-user", name);
-                headers.insert("x-proxy-roles", roles);
+            let roles = &principal.identity.roles;
+            if roles.iter().any(|role| role.contains(',')) {
+                return Err(ForwardError::Unnameable); // the cluster would read two
             }
+            headers.insert("x-proxy-user", value(name)?);
+            headers.insert("x-proxy-roles", value(&roles.join(","))?);
         }
-        _ => {}
+        IdentityKind::Jwt(_) | IdentityKind::None => {}
     }
+    Ok(())
 }
 
 /// Sends one request. The permit is the proof that somebody judged it.
 ///
 /// `upstream.request_timeout` runs from the moment the cluster has the whole request: an upload that moves is
-/// alive, and one that does not is ended by its own patience.
+/// alive, and one that waits for the client is ended by its own patience. One that the cluster does not take is not.
 ///
 /// # Errors
 ///
@@ -104,16 +118,20 @@ pub async fn send(
     let patience = pool.upstream().request_timeout;
     let mut answer = std::pin::pin!(pool.send(request));
     let mut timer = std::pin::pin!(tokio::time::sleep(patience));
+    let mut taken = 0;
     loop {
         tokio::select! {
             biased;
             answered = &mut answer => {
                 return answered.map_err(|error| refusal(&error, progress));
             }
-            () = &mut timer => match progress.map(Progress::finished) {
-                Some(None) => timer.as_mut().reset(Instant::now() + patience),
-                Some(Some(sent)) if sent.elapsed() < patience => timer.as_mut().reset(sent + patience),
-                Some(Some(_)) | None => return Err(ForwardError::TimedOut),
+            () = &mut timer => match progress.map(|upload| (upload, upload.finished())) {
+                Some((upload, None)) if upload.starved() || upload.received() > taken => {
+                    taken = upload.received();
+                    timer.as_mut().reset(Instant::now() + patience);
+                }
+                Some((_, Some(sent))) if sent.elapsed() < patience => timer.as_mut().reset(sent + patience),
+                _ => return Err(ForwardError::TimedOut),
             }
         }
     }

@@ -3,7 +3,8 @@
 use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -141,7 +142,7 @@ impl Door {
     async fn proxy(
         &self,
         mut parts: Parts,
-        body: Body,
+        unread: &mut Body,
         peer: &Peer,
         record: &mut Record,
     ) -> Result<Response<Answer>, Rejection> {
@@ -153,7 +154,7 @@ impl Door {
         }
         framing::check(&parts)?;
         let route = path::route(&parts.method, &parts.uri, parts.version)?;
-        if http_body::Body::size_hint(&body).lower() > limit {
+        if http_body::Body::size_hint(unread).lower() > limit {
             return Err(forward::ForwardError::BodyTooLarge { limit }.into());
         }
         // No web page can reach a Unix socket.
@@ -163,7 +164,7 @@ impl Door {
 
         let permit = if parts.method == Method::OPTIONS {
             if route != Route::Cluster {
-                return Ok(Self::own(shared.api.options(&parts), record));
+                return Ok(self.own(shared.api.options(&parts), record));
             }
             Permit::options()
         } else if route == Route::Cluster && self.site.shape == Shape::Sidecar {
@@ -174,9 +175,9 @@ impl Door {
                     shared.authorizer.check(&principal, &parts.method, parts.uri.path())?
                 }
                 Ok(principal) => {
-                    let request = Request::from_parts(parts, body);
+                    let request = Request::from_parts(parts, std::mem::take(unread));
                     let response = Box::pin(shared.api.answer(request, principal, peer)).await;
-                    return Ok(Self::own(response, record));
+                    return Ok(self.own(response, record));
                 }
                 Err(refusal)
                     if route == Route::Cluster && self.site.credentials.is_passthrough() && refusal.is_unclaimed() =>
@@ -194,8 +195,9 @@ impl Door {
         let mode = Mode::of(shared.compatibility, product);
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
-        forward::identify_caller(&mut parts.headers, &permit, &self.site.identity, product);
+        forward::identify_caller(&mut parts.headers, &permit, &self.site.identity, product)?;
         let credential = self.site.credentials.choose(&permit)?;
+        let body = std::mem::take(unread);
         let head = forward::head(parts, &body);
         // Kept only where a refusal may be mended and nothing of the body is gone.
         let again = match &credential {
@@ -291,6 +293,10 @@ impl Door {
         record: &mut Record,
     ) -> Result<Response<Answer>, Rejection> {
         let (mut parts, incoming) = response.into_parts();
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(forward::ForwardError::Interrupted.into()); // nobody asked for it: no `Upgrade` is forwarded
+        }
+        parts.version = http::Version::HTTP_11;
         headers::clean_response(&mut parts.headers);
         rewrite.head(mode, &mut parts);
         if matches!(parts.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
@@ -300,8 +306,11 @@ impl Door {
         record.answered(&lease);
         let body = Body::received(incoming);
         if rewrite.wants_body(&parts) {
-            let body =
-                Box::pin(rewrite.body(&mut parts, body)).await.map_err(|_| forward::ForwardError::Interrupted)?;
+            let patience = self.core.shared.upstream.request_timeout;
+            let body = Box::pin(tokio::time::timeout(patience, rewrite.body(&mut parts, body)))
+                .await
+                .map_err(|_| forward::ForwardError::TimedOut)?
+                .map_err(|_| forward::ForwardError::Interrupted)?;
             lease.give_back(Instant::now());
             return Ok(Response::from_parts(parts, Answer::new(body, None)));
         }
@@ -309,11 +318,24 @@ impl Door {
     }
 
     /// An answer that the gateway itself gives.
-    fn own(response: Response<Body>, record: &mut Record) -> Response<Answer> {
+    fn own(&self, mut response: Response<Body>, record: &mut Record) -> Response<Answer> {
+        if self.core.shared.compatibility == Compatibility::Off {
+            response.headers_mut().remove(compatibility::X_ELASTIC_PRODUCT);
+        }
         record.source = Source::Gateway;
         record.reason = respond::reason(response.extensions());
         response.map(|body| Answer::new(body, None))
     }
+}
+
+/// Reads on, for a while, what a refused client is still sending: a connection that is closed over unread bytes is
+/// reset, and the refusal may be lost with it.
+async fn linger(mut body: Body, activity: Rc<Activity>) {
+    activity.begin();
+    let drained = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Whoever takes longer is cut off.
+    let _in_time = tokio::time::timeout(LINGER, drained).await;
+    activity.end(Instant::now());
 }
 
 impl Handle for Door {
@@ -326,13 +348,18 @@ impl Handle for Door {
         activity: Rc<Activity>,
     ) -> Response<Answer> {
         let (parts, incoming) = request.into_parts();
-        let mut record = Record::new(Rc::clone(&self.core), activity, &parts, &peer);
-        let outcome = self.proxy(parts, Body::received(incoming), &peer, &mut record).await;
+        let lingers = parts.version < http::Version::HTTP_2 && !parts.headers.contains_key(header::EXPECT);
+        let mut record = Record::new(Rc::clone(&self.core), Rc::clone(&activity), &parts, &peer);
+        let mut body = Body::received(incoming);
+        let outcome = self.proxy(parts, &mut body, &peer, &mut record).await;
+        if lingers && matches!(body, Body::Incoming(_)) {
+            tokio::task::spawn_local(linger(body, activity));
+        }
         let mut response = match outcome {
             Ok(response) => response,
             Err(rejection) => {
                 let response = respond::es::response(&rejection, &record.facts());
-                Self::own(response, &mut record)
+                self.own(response, &mut record)
             }
         };
         record.status = response.status();
@@ -340,3 +367,6 @@ impl Handle for Door {
         response
     }
 }
+
+/// Enough for what is in flight already, and for most bodies.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(5);

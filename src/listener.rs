@@ -25,7 +25,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, UnixListener},
     sync::Semaphore,
     time::{Instant, sleep, sleep_until, timeout},
@@ -180,11 +180,14 @@ pub async fn converse<H: Handle>(
         }
     }
     let Some(tls) = &terms.tls else {
+        let silent = async {
+            draining.cancelled().await;
+            sleep(LAST_WORD).await;
+        };
         let seen = tokio::select! {
             biased;
-            seen = timeout(limits.idle_timeout, preface(&mut socket)) => seen??,
-            // A client that has said nothing waits for nothing.
-            () = draining.cancelled() => return Ok(()),
+            seen = timeout(limits.idle_timeout, preface(&mut socket, limits.header_timeout)) => seen??,
+            () = silent => return Ok(()),
         };
         let multiplexed = seen == Preface::Http2;
         return http(socket, peer, multiplexed, limits, draining, handler).await;
@@ -241,14 +244,20 @@ where
         let mut connection = Box::pin(connection);
         watch(connection.as_mut(), &activity, limits, draining, http2::Connection::graceful_shutdown).await
     } else {
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             // The watchdog tells a slow head from a silent connection, which this timer cannot.
             .header_read_timeout(None)
             .max_buf_size(header_bytes.max(MIN_BUFFER))
             .auto_date_header(false)
             .serve_connection(io, service);
-        let connection = pin!(connection);
-        watch(connection, &activity, limits, draining, http1::Connection::graceful_shutdown).await
+        let ended =
+            watch(Pin::new(&mut connection), &activity, limits, draining, http1::Connection::graceful_shutdown).await;
+        if ended.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) && activity.is_reading_head() {
+            let mut stream = connection.into_parts().io.into_inner();
+            timeout(LAST_WORD, stream.write_all(SLOW_HEAD)).await??;
+            timeout(LAST_WORD, stream.shutdown()).await??;
+        }
+        ended
     }
 }
 
@@ -331,11 +340,14 @@ enum Preface {
 }
 
 /// Tells HTTP/2 with prior knowledge from HTTP/1 by the first bytes; all go back to the socket.
-async fn preface(socket: &mut Socket) -> io::Result<Preface> {
+async fn preface(socket: &mut Socket, patience: Duration) -> io::Result<Preface> {
     let mut seen = Vec::with_capacity(FIRST_READ);
+    socket.read_early(&mut seen).await?;
+    let begun = Instant::now();
     let preface = loop {
         if HTTP2_PREFACE.starts_with(&seen) && seen.len() < HTTP2_PREFACE.len() {
-            if socket.read_early(&mut seen).await? == 0 {
+            let more = tokio::time::timeout_at(begun + patience, socket.read_early(&mut seen));
+            if more.await?? == 0 {
                 break Preface::Http1;
             }
         } else if seen.starts_with(HTTP2_PREFACE) {
@@ -400,6 +412,9 @@ where
     }
 }
 
+/// For a request that was on its way to a process that drains, and for a last word to a client that dallies.
+const LAST_WORD: Duration = Duration::from_millis(100);
+const SLOW_HEAD: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A request head fits mostly; the buffer goes once it is read.
 const FIRST_READ: usize = 1024;

@@ -86,7 +86,8 @@ impl Rejection {
             Self::Credential(CredentialError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),
             Self::Credential(
                 CredentialError::Resend | CredentialError::Unavailable | CredentialError::UpstreamOpen,
-            ) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
+            )
+            | Self::Forward(ForwardError::Unnameable) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
             Self::Forward(ForwardError::BodyStalled) => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
             Self::Forward(ForwardError::BodyTooLarge { .. }) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception")

@@ -7,6 +7,7 @@ use crate::listener::peer::Peer;
 /// Removes from a client's headers all that is for this hop alone or could carry an identity, before anything
 /// is added (contract section 4). Forwarding headers stay when the peer is trusted; its address is appended.
 pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
+    let takes_trailers = headers.get_all(header::TE).iter().flat_map(tokens).any(|coding| coding == b"trailers");
     let mut doomed = Doomed::named_by_connection(headers);
     for name in headers.keys() {
         if is_hop_by_hop(name)
@@ -18,6 +19,10 @@ pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
         }
     }
     doomed.remove_from(headers);
+    if takes_trailers {
+        // For the next hop, which would leave trailers out otherwise.
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     if let Some(address) = &peer.forwarded_for {
         append_forwarded_for(headers, address);
     }
@@ -238,7 +243,7 @@ mod tests {
             ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         ]);
         clean_request(&mut sent, &Peer::unknown(), false);
-        assert_eq!(names(&sent), ["traceparent"]);
+        assert_eq!(names(&sent), ["te", "traceparent"], "what the client takes, the gateway takes too");
     }
 
     #[test]

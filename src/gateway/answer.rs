@@ -31,6 +31,8 @@ pub struct Answer {
     body: Body,
     sent: u64,
     finished: bool,
+    /// The client has a piece and has not asked for the next.
+    offered: bool,
     lease: Option<Lease>,
     record: Option<Record>,
 }
@@ -79,12 +81,21 @@ impl Answer {
     /// A body, and the connection that it still arrives on.
     #[must_use]
     pub fn new(body: Body, lease: Option<Lease>) -> Self {
-        Self { body, sent: 0, finished: false, lease, record: None }
+        Self { body, sent: 0, finished: false, offered: false, lease, record: None }
     }
 
     /// Attaches what is to be recorded at the end.
     pub fn settle(&mut self, record: Record) {
         self.record = Some(record);
+    }
+
+    fn offer(&mut self, offered: bool) {
+        if self.offered != offered
+            && let Some(record) = &self.record
+        {
+            self.offered = offered;
+            record.activity.offer(offered);
+        }
     }
 }
 
@@ -94,6 +105,7 @@ impl http_body::Body for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.offer(matches!(polled, Poll::Ready(Some(Ok(_)))));
         match &polled {
             Poll::Ready(Some(Ok(frame))) => self.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
             Poll::Ready(None) => self.finished = true,
@@ -113,6 +125,7 @@ impl http_body::Body for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
+        self.offer(false);
         let now = Instant::now();
         let whole = self.finished || self.body.is_end_stream();
         if let Some(lease) = self.lease.take()

@@ -20,6 +20,8 @@ use tokio::{
 pub struct Activity {
     /// Requests being answered.
     in_flight: Cell<u32>,
+    /// Answers of which the peer has been given a piece and not asked for the next.
+    offered: Cell<u32>,
     /// Since when nothing has been asked.
     idle_since: Cell<Instant>,
     /// When the first byte of a head came, while the head is incomplete.
@@ -45,6 +47,7 @@ impl Activity {
     pub fn new(now: Instant) -> Rc<Self> {
         Rc::new(Self {
             in_flight: Cell::new(0),
+            offered: Cell::new(0),
             idle_since: Cell::new(now),
             head_since: Cell::new(None),
             blocked_since: Cell::new(None),
@@ -63,6 +66,18 @@ impl Activity {
         self.head_since.take().unwrap_or_else(Instant::now)
     }
 
+    /// An answer waits for the peer from now on, or for the cluster again.
+    pub fn offer(&self, waits_for_peer: bool) {
+        let offered = self.offered.get();
+        self.offered.set(if waits_for_peer { offered + 1 } else { offered.saturating_sub(1) });
+    }
+
+    /// Whether the peer has begun a head and not ended it.
+    #[must_use]
+    pub fn is_reading_head(&self) -> bool {
+        self.in_flight.get() == 0 && self.head_since.get().is_some()
+    }
+
     /// A request is answered.
     pub fn end(&self, now: Instant) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
@@ -76,7 +91,9 @@ impl Activity {
             return Some((since + idle_timeout, Verdict::Stuck));
         }
         if self.in_flight.get() > 0 {
-            return None;
+            // Over HTTP/2 the socket tells nothing of a peer that opens no window.
+            let stuck = self.multiplexed.get() && self.offered.get() == self.in_flight.get();
+            return stuck.then(|| (self.idle_since.get() + idle_timeout, Verdict::Stuck));
         }
         Some(match self.head_since.get() {
             Some(since) => (since + header_timeout, Verdict::Stuck),
@@ -196,6 +213,21 @@ mod tests {
         activity.wrote(true);
         assert_eq!(activity.deadline(HEAD, IDLE), Some((start + IDLE, Verdict::Stuck)));
         activity.wrote(false);
+        assert_eq!(activity.deadline(HEAD, IDLE), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_http_2_a_peer_is_stuck_when_every_answer_waits_for_it() {
+        let start = Instant::now();
+        let activity = Activity::new(start);
+        activity.multiplex();
+        activity.begin();
+        activity.begin();
+        activity.offer(true);
+        assert_eq!(activity.deadline(HEAD, IDLE), None, "the cluster has the other");
+        activity.offer(true);
+        assert_eq!(activity.deadline(HEAD, IDLE), Some((start + IDLE, Verdict::Stuck)));
+        activity.offer(false);
         assert_eq!(activity.deadline(HEAD, IDLE), None);
     }
 

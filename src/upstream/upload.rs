@@ -29,6 +29,7 @@ pub struct Upload {
 #[derive(Debug, Default)]
 pub struct Progress {
     received: Cell<u64>,
+    starved: Cell<bool>,
     finished: Cell<Option<Instant>>,
     failure: Cell<Option<Failure>>,
 }
@@ -64,6 +65,12 @@ impl Upload {
         (Self { body, limit, patience, waiting: None, progress: Some(Rc::clone(&progress)) }, Some(progress))
     }
 
+    fn starve(&self, starved: bool) {
+        if let Some(progress) = &self.progress {
+            progress.starved.set(starved);
+        }
+    }
+
     fn fail(&self, failure: Failure) {
         if let Some(progress) = &self.progress {
             progress.failure.set(Some(failure));
@@ -76,6 +83,12 @@ impl Progress {
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.get()
+    }
+
+    /// Whether the cluster waits for the client's next bytes.
+    #[must_use]
+    pub fn starved(&self) -> bool {
+        self.starved.get()
     }
 
     /// When the last byte was handed on.
@@ -98,6 +111,7 @@ impl http_body::Body for Upload {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            this.starve(true);
             let patience = this.patience;
             let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
             ready!(waiting.as_mut().poll(cx));
@@ -105,6 +119,7 @@ impl http_body::Body for Upload {
             return Poll::Ready(Some(Err(BodyError::Stalled)));
         };
         this.waiting = None;
+        this.starve(false);
         let Some(progress) = &this.progress else { return Poll::Ready(frame) };
         match &frame {
             Some(Ok(frame)) => {
@@ -114,7 +129,7 @@ impl http_body::Body for Upload {
                     this.fail(Failure::TooLarge { limit: this.limit });
                     return Poll::Ready(Some(Err(BodyError::TooLarge { limit: this.limit })));
                 }
-                if this.body.is_end_stream() {
+                if frame.is_trailers() || this.body.is_end_stream() {
                     progress.finished.set(Some(Instant::now()));
                 }
             }

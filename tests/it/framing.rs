@@ -355,7 +355,8 @@ impl Bench {
             tokio::task::yield_now().await;
         }
         let mut answer = Vec::new();
-        let closed = tokio::time::timeout(Duration::from_secs(1), pipe.read_to_end(&mut answer)).await.is_ok();
+        // Longer than the gateway reads on what a refused client still sends, shorter than a head may take.
+        let closed = tokio::time::timeout(Duration::from_secs(6), pipe.read_to_end(&mut answer)).await.is_ok();
         drop(pipe);
         tokio::time::sleep(Duration::from_millis(1)).await;
         let mut arrived = Vec::new();

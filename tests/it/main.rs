@@ -3,10 +3,18 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod bodies;
+mod drain;
 mod durability;
 mod forwarding;
 mod framing;
+mod headers;
+mod hosts;
+mod http2;
+mod limits;
+mod paths;
 mod process;
 mod readme;
 mod real;
+mod shapes;
 mod support;

@@ -7,6 +7,11 @@ pub(crate) mod server;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 
+/// Lets everything happen that needs no time. Time must be paused: it moves on only when nobody has anything to do.
+pub(crate) async fn settle() {
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+}
+
 /// Runs a test on one thread, as connections run in a data thread.
 pub(crate) async fn on_one_thread<F: Future>(test: F) -> F::Output {
     tokio::task::LocalSet::new().run_until(test).await

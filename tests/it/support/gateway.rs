@@ -9,7 +9,7 @@ use std::{
 use base64::Engine as _;
 use searchgate::{
     clock::Clock,
-    config::{AuditTarget, Config, StoreUrl},
+    config::{AuditTarget, Config, Shape, StoreUrl},
     gateway::{
         Core, Door,
         build::{self, Built},
@@ -23,7 +23,10 @@ use searchgate::{
     model::{Identity, RealmRef, Timestamp},
     store::Creator,
     telemetry::Telemetry,
-    upstream::client::{Dial, Pool},
+    upstream::{
+        client::{Dial, Pool},
+        health::{self, ProbeCredential},
+    },
     users::Users,
 };
 use tokio::io::DuplexStream;
@@ -31,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{
     client::{Answer, Client},
+    settle,
     upstream::Upstream,
 };
 
@@ -98,6 +102,24 @@ impl Gateway {
         Self { draining: CancellationToken::new(), core, door, terms, built, ended: Rc::default(), log }
     }
 
+    /// A sidecar that takes [`client::request`](crate::support::client::request)s, with other settings than the defaults.
+    pub(crate) fn sidecar(upstream: &Upstream, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with(upstream, |config| {
+            config.listeners[0].shape = Shape::Sidecar;
+            config.listeners[0].hosts = vec!["gate.test".into()];
+            change(config);
+        })
+    }
+
+    /// Asks all hosts what they are, over sockets of their own. Time must not be paused.
+    pub(crate) async fn probe(&self) {
+        let credential: ProbeCredential = Arc::new({
+            let header = self.built.probe_credential();
+            move || header.clone()
+        });
+        health::probe_all(&self.built.shared.upstream, &credential).await;
+    }
+
     /// A bare connection from [`CLIENT`].
     pub(crate) fn connect(&self) -> DuplexStream {
         self.connect_from(Peer::at(CLIENT.parse().unwrap(), false))
@@ -133,8 +155,11 @@ impl Gateway {
 
     /// All access events so far, one JSON line each.
     pub(crate) async fn events(&self) -> Vec<serde_json::Value> {
+        settle().await; // the client may have its answer before the gateway has let go of it
         self.core.tick();
+        tokio::time::resume(); // the thread that writes needs time of its own
         self.built.telemetry.flush().await;
+        tokio::time::pause();
         let lines = self.log.0.lock().unwrap().clone();
         lines
             .split(|&byte| byte == b'\n')

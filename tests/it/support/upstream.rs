@@ -6,6 +6,10 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,7 +23,12 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use searchgate::config::HostUrl;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf},
+    net::TcpListener,
+    sync::Notify,
+};
 
 /// A cluster of any number of hosts that share one script.
 #[derive(Clone)]
@@ -34,6 +43,8 @@ struct State {
     connections: Cell<usize>,
     open: Cell<usize>,
     down: RefCell<Vec<usize>>,
+    produced: Arc<AtomicUsize>,
+    hang_up: Notify,
 }
 
 /// One thing that the cluster does.
@@ -51,6 +62,10 @@ pub(crate) enum Reply {
     After(Duration, Box<Reply>),
     /// Sends a piece, and then nothing any more.
     Stall(&'static str),
+    /// Sends for as long as somebody takes it.
+    Endless,
+    /// Neither reads the body nor answers.
+    Ignore,
 }
 
 /// A request as the cluster read it.
@@ -105,6 +120,8 @@ impl Upstream {
             connections: Cell::new(0),
             open: Cell::new(0),
             down: RefCell::default(),
+            produced: Arc::default(),
+            hang_up: Notify::new(),
         }))
     }
 
@@ -131,6 +148,16 @@ impl Upstream {
     /// Connections open now.
     pub(crate) fn open(&self) -> usize {
         self.0.open.get()
+    }
+
+    /// Bytes that [`Reply::Endless`] has given out.
+    pub(crate) fn produced(&self) -> usize {
+        self.0.produced.load(Ordering::Relaxed)
+    }
+
+    /// Closes all connections, as a node does with those that it finds idle.
+    pub(crate) fn hang_up(&self) {
+        self.0.hang_up.notify_waiters();
     }
 
     /// This host refuses connections from now on; those that it has stay.
@@ -160,7 +187,10 @@ impl Upstream {
                 async move { state.answer(host, request).await }
             });
             // A script may break the connection: that is no failure of the test.
-            let _ended = http1::Builder::new().serve_connection(TokioIo::new(recorded), service).await;
+            tokio::select! {
+                _ = http1::Builder::new().serve_connection(TokioIo::new(recorded), service) => {}
+                () = state.hang_up.notified() => {}
+            }
             state.open.set(state.open.get() - 1);
         });
         Ok(near)
@@ -172,6 +202,9 @@ impl State {
         let scripted = self.script.borrow_mut().pop_front();
         let mut reply = scripted.or_else(|| self.otherwise.clone()).unwrap_or(Reply::Break);
         let (parts, incoming) = request.into_parts();
+        if matches!(reply, Reply::Ignore) {
+            return std::future::pending().await;
+        }
         let (body, trailers) = if matches!(reply, Reply::Early(_)) {
             (Bytes::new(), None)
         } else {
@@ -224,7 +257,8 @@ impl State {
                 let frames = VecDeque::from([Frame::data(Bytes::from_static(piece.as_bytes()))]);
                 Ok(Response::new(BoxBody::new(Frames { frames, stall: true })))
             }
-            Reply::Break | Reply::After(..) => Err(io::Error::other("told to break the connection")),
+            Reply::Endless => Ok(Response::new(BoxBody::new(Flood(Arc::clone(&self.produced))))),
+            Reply::Break | Reply::After(..) | Reply::Ignore => Err(io::Error::other("told to break the connection")),
         }
     }
 }
@@ -245,6 +279,19 @@ impl http_body::Body for Frames {
             None if self.stall => Poll::Pending,
             None => Poll::Ready(None),
         }
+    }
+}
+
+/// A body without end.
+struct Flood(Arc<AtomicUsize>);
+
+impl http_body::Body for Flood {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0.fetch_add(DROP.len(), Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(DROP)))))
     }
 }
 
@@ -278,5 +325,23 @@ impl AsyncWrite for Recorded {
     }
 }
 
+const DROP: &[u8] = &[b'.'; 4096];
 /// What fits into a pipe: small, so that back-pressure is felt.
 const PIPE: usize = 16 * 1024;
+
+/// A node on a socket of its own that answers every request alike: for probes, which open connections themselves.
+pub(crate) async fn node(answer: &'static str) -> HostUrl {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::task::spawn_local(answer_all(listener, answer));
+    HostUrl { tls: false, host: "127.0.0.1".into(), port }
+}
+
+/// Answers whatever is asked on `listener` alike.
+pub(crate) async fn answer_all(listener: TcpListener, answer: &'static str) {
+    while let Ok((mut socket, _)) = listener.accept().await {
+        let mut asked = [0; 4096];
+        let _asked = socket.read(&mut asked).await;
+        let _answered = socket.write_all(answer.as_bytes()).await;
+    }
+}
