@@ -183,8 +183,6 @@ impl IdentifyError {
             self,
             Self::Missing
                 | Self::Password { known: false, .. }
-                | Self::BasicEncoding(_)
-                | Self::BasicValue
                 | Self::Refused(
                     Refusal::KeyEncoding(_) | Refusal::KeyUnknown(_) | Refusal::KeyValue | Refusal::TokenUnknown
                 )
