@@ -41,10 +41,9 @@ impl Cluster {
     fn setup(&self) -> Setup {
         let setup = Setup::new(&self.url);
         match &self.secured {
-            Some((authority, _)) => setup.with(&format!(
-                "upstream: {{ssl: {{certificate_authorities: ['{}']}}}}",
-                authority.display()
-            )),
+            Some((authority, _)) => {
+                setup.with(&format!("upstream: {{ssl: {{certificate_authorities: ['{}']}}}}", authority.display()))
+            }
             None => setup,
         }
     }
@@ -61,7 +60,12 @@ impl Cluster {
 }
 
 /// A request with a JSON body.
-fn json(method: Method, target: &str, authorization: &str, body: &Value) -> Request<http_body_util::Full<bytes::Bytes>> {
+fn json(
+    method: Method,
+    target: &str,
+    authorization: &str,
+    body: &Value,
+) -> Request<http_body_util::Full<bytes::Bytes>> {
     let headers = [("authorization", authorization), ("content-type", "application/json")];
     let body = if body.is_null() { String::new() } else { body.to_string() };
     with_body(method, target, &headers, &body)

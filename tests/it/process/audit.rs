@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{
     client::{request, with_body},
-    process::{PATIENCE, Setup, basic, elastic},
+    process::{PATIENCE, Setup, basic, elastic, until},
     server::Server,
 };
 
@@ -40,9 +40,8 @@ async fn what_happens_has_elasticsearchs_names() {
     assert_eq!(failed["event.type"], "rest");
     let denied = process.audited("access_denied", |event| event["event.action"] == "access_denied");
     assert_eq!(denied["user.name"], "jack");
-    assert!(denied["origin.address"].as_str().unwrap().starts_with("127.0.0.1"), "{denied}");
-    let invalidated =
-        process.audited("invalidate_apikeys", |event| event["event.action"] == "invalidate_apikeys");
+    assert_eq!(denied["origin.address"], "127.0.0.1");
+    let invalidated = process.audited("invalidate_apikeys", |event| event["event.action"] == "invalidate_apikeys");
     assert_eq!(invalidated["invalidate"]["apikeys"]["ids"], json!([id]));
     assert!(!fs::read_to_string(process.setup.path("audit.json")).unwrap().contains("hidden"));
 }
@@ -55,6 +54,7 @@ async fn a_renamed_file_is_opened_again_on_sigusr1() {
     process.audited("the first key", |event| event["create"]["apikey"]["name"] == "before");
     fs::rename(&file, &old).unwrap();
     process.key("between").await;
+    until("the event in the old file", || fs::read_to_string(&old).unwrap().contains("between").then_some(()));
     process.running.signal("USR1");
     // The file is opened again when there is something to write.
     let deadline = Instant::now() + PATIENCE;
@@ -62,10 +62,10 @@ async fn a_renamed_file_is_opened_again_on_sigusr1() {
         assert!(Instant::now() < deadline, "no new file");
         process.key("after").await;
     }
-    process.key("last").await;
-    process.audited("the last key", |event| event["create"]["apikey"]["name"] == "last");
+    process.key("rotated").await;
+    process.audited("the last key", |event| event["create"]["apikey"]["name"] == "rotated");
     let old = fs::read_to_string(&old).unwrap();
-    assert!(old.contains("between") && !old.contains("last"), "{old}");
+    assert!(old.contains("between") && !old.contains("rotated"), "{old}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,9 +73,10 @@ async fn standard_output_takes_audit_events_and_standard_error_the_log() {
     let process = Setup::new(&Server::start().url()).with("logging: {audit: stdout}").serve();
     process.key("audited").await;
     process.running.stdout.wait_for("the event", |line| line.contains("create_apikey"));
-    process.running.stderr.wait_for("the access event", |line| {
-        line.contains("request finished") && line.contains("/_security/api_key")
-    });
+    process
+        .running
+        .stderr
+        .wait_for("the access event", |line| line.contains("request finished") && line.contains("/_security/api_key"));
     for line in process.running.stdout.text().lines().chain(process.running.stderr.text().lines()) {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }

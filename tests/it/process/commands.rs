@@ -126,8 +126,7 @@ fn a_master_key_is_32_fresh_bytes() {
 
 #[test]
 fn a_password_is_hashed_from_standard_input() {
-    let mut child =
-        searchgate().arg("hash-password").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = searchgate().arg("hash-password").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"secret\n").unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());

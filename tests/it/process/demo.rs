@@ -33,8 +33,14 @@ fn authority(text: &str) -> &Path {
     Path::new(text.lines().find_map(|line| line.trim().strip_prefix("CA")).unwrap().trim())
 }
 
+/// In one test: two demos that start at the same time could want the same port.
 #[test]
-fn the_five_commands_do_what_they_say() {
+fn the_commands_do_what_they_say_before_either_cluster() {
+    before_its_own_cluster();
+    before_a_real_cluster();
+}
+
+fn before_its_own_cluster() {
     let mut demo = start(&[]);
     demo.stdout.wait_for("the fifth command", |line| line.starts_with("curl") && line.contains(" -i "));
     let text = demo.stdout.text();
@@ -56,8 +62,7 @@ fn the_five_commands_do_what_they_say() {
     assert!(log.lines().all(|line| line.contains("request finished")), "{log}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_demo_can_stand_before_a_real_cluster() {
+fn before_a_real_cluster() {
     let server = Server::start();
     let demo = start(&["--upstream", &server.url()]);
     demo.stdout.wait_for("the fifth command", |line| line.starts_with("curl") && line.contains(" -i "));

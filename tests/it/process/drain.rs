@@ -16,7 +16,11 @@ use crate::support::{
 const SOON: Duration = Duration::from_secs(15);
 
 /// A request that the cluster has and does not answer yet.
-async fn held(process: &Process, server: &Server, authorization: &str) -> tokio::task::JoinHandle<hyper::Result<String>> {
+async fn held(
+    process: &Process,
+    server: &Server,
+    authorization: &str,
+) -> tokio::task::JoinHandle<hyper::Result<String>> {
     let (mut client, authorization) = (process.client().await, authorization.to_owned());
     let held = tokio::spawn(async move {
         let answer = client.send(request(Method::GET, "/held", &[("authorization", &authorization)])).await?;

@@ -65,7 +65,8 @@ async fn elasticsearch_clients_take_opensearch_for_theirs() {
     let process = cluster.setup().serve();
     let (_, key) = process.key("client").await;
     let kind = "application/vnd.elasticsearch+json;compatible-with=8";
-    let headers = [("authorization", &*key), ("content-type", kind), ("accept", kind), ("x-elastic-client-meta", "es=8")];
+    let headers =
+        [("authorization", &*key), ("content-type", kind), ("accept", kind), ("x-elastic-client-meta", "es=8")];
     let answer = process.send(with_body(Method::GET, "/", &headers, "")).await;
     assert_eq!(answer.json()["version"]["number"], "8.19.0");
     let answer = process.send(with_body(Method::POST, "/_search", &headers, r#"{"size":0}"#)).await;

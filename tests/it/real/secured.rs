@@ -45,7 +45,8 @@ async fn credentials_of_elasticsearch_go_through() {
 async fn a_rotated_password_is_taken_up_behind_the_callers_back() {
     let Some(cluster) = Cluster::find(ELASTICSEARCH) else { return };
     let name = user(&cluster, "the-first-password").await;
-    let credential = format!("upstream: {{credential: {{kind: basic, username: {name}, password_file: DIR/password}}}}");
+    let credential =
+        format!("upstream: {{credential: {{kind: basic, username: {name}, password_file: DIR/password}}}}");
     let process = cluster.setup().file("password", "the-first-password").with(&credential).serve();
     let (_, key) = process.key("caller").await;
     assert_eq!(search(&process, &key).await.0, 200);
@@ -126,7 +127,8 @@ async fn opensearch_is_told_who_calls_and_with_which_roles() {
     let answer = ask(&process, Method::GET, target, &caller, &Value::Null).await;
     let info = answer.json();
     assert_eq!((answer.status.as_u16(), &info["user_name"]), (200, &json!("jack")), "{info}");
-    assert_eq!(info["backend_roles"], json!(["superuser", "admin"]));
+    let roles = info["backend_roles"].as_array().unwrap();
+    assert!(roles.len() == 2 && roles.contains(&json!("superuser")) && roles.contains(&json!("admin")), "{info}");
     // What a client says of itself counts for nothing.
     let forged = [("authorization", &*caller), ("x-proxy-user", "admin"), ("x-proxy-roles", "all_access")];
     let forged = crate::support::client::with_body(Method::GET, target, &forged, "");
