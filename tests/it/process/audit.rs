@@ -1,9 +1,10 @@
 //! The audit stream as auditors read it: JSON lines with Elasticsearch's names, in a file that may be rotated.
 
-use std::{fs, time::Instant};
+use std::fs;
 
 use http::Method;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::support::{
     client::{request, with_body},

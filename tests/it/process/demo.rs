@@ -45,11 +45,11 @@ fn before_its_own_cluster() {
     demo.stdout.wait_for("the fifth command", |line| line.starts_with("curl") && line.contains(" -i "));
     let text = demo.stdout.text();
     let answers = paste(&text);
-    let [key, indexed, found, revoked, refused] = &answers[..] else { panic!("{answers:?}") };
+    let [key, indexed, found, revoked, refused] = <[String; 5]>::try_from(answers).unwrap();
     assert_eq!(key, "");
-    assert_eq!(serde_json::from_str::<Value>(indexed).unwrap()["result"], "created");
-    assert_eq!(serde_json::from_str::<Value>(found).unwrap()["hits"]["total"]["value"], 1);
-    let revoked: Value = serde_json::from_str(revoked).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&indexed).unwrap()["result"], "created");
+    assert_eq!(serde_json::from_str::<Value>(&found).unwrap()["hits"]["total"]["value"], 1);
+    let revoked: Value = serde_json::from_str(&revoked).unwrap();
     assert_eq!(revoked["invalidated_api_keys"].as_array().unwrap().len(), 1);
     assert!(refused.starts_with("HTTP/2 401") || refused.starts_with("HTTP/1.1 401"), "{refused}");
     assert!(refused.contains("x-auth-reason: key_invalidated"), "{refused}");

@@ -20,10 +20,10 @@ async fn a_life(variable: &str) {
     let answer = ask(&process, Method::GET, &format!("/{index}/_doc/a%2Fb"), &key, &Value::Null).await;
     assert_eq!((&answer.json()["_id"], &answer.json()["_source"]), (&json!("a/b"), &document));
 
-    let lines: String = (0..500).map(|page| format!("{{\"index\":{{}}}}\n{{\"pages\":{page}}}\n")).collect();
+    let lines: Vec<_> = (0..500).map(|page| format!("{{\"index\":{{}}}}\n{{\"pages\":{page}}}\n")).collect();
     let headers = [("authorization", &*key), ("content-type", "application/x-ndjson")];
     let target = format!("/{index}/_bulk?refresh=true");
-    let answer = process.send(with_body(Method::POST, &target, &headers, &lines)).await.json();
+    let answer = process.send(with_body(Method::POST, &target, &headers, &lines.concat())).await.json();
     assert_eq!((&answer["errors"], answer["items"].as_array().unwrap().len()), (&json!(false), 500));
 
     let query = json!({"query": {"match": {"title": "darkness"}}});
