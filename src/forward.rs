@@ -65,7 +65,7 @@ pub fn head(parts: Parts, body: &Body) -> Request<()> {
 /// Tells the cluster who calls, where it is configured to listen to that.
 pub fn identify_caller(headers: &mut HeaderMap, permit: &Permit, kind: &IdentityKind, product: Product) {
     let Some(principal) = permit.principal() else { return };
-    let name = HeaderValue::from_str(&principal.identity.username);
+    let name = || HeaderValue::from_str(&principal.identity.username);
     match kind {
         IdentityKind::RunAs => {
             let header = if product == Product::Opensearch {
@@ -73,12 +73,12 @@ pub fn identify_caller(headers: &mut HeaderMap, permit: &Permit, kind: &Identity
             } else {
                 "es-security-runas-user"
             };
-            if let Ok(name) = name {
+            if let Ok(name) = name() {
                 headers.insert(header, name);
             }
         }
         IdentityKind::ProxyHeaders => {
-            if let (Ok(name), Ok(roles)) = (name, HeaderValue::from_str(&principal.identity.roles.join(","))) {
+            if let (Ok(name), Ok(roles)) = (name(), HeaderValue::from_str(&principal.identity.roles.join(","))) {
                 headers.insert("x-proxy-user", name);
                 headers.insert("x-proxy-roles", roles);
             }

@@ -16,6 +16,7 @@ use crate::{
     config::{Compatibility, IdentityKind, Limits, Shape},
     credential::{Chosen, CredentialError, Credentials, Held},
     forward::{self, headers},
+    framing,
     identify::{Evidence, Realms},
     listener::{Handle, peer::Peer, watch::Activity},
     model::{Principal, Timestamp},
@@ -135,6 +136,8 @@ impl Door {
     }
 
     /// Takes a request from its head to the head of its answer.
+    ///
+    /// Every connection keeps room for this as long as it lives, so what is large and rare is boxed.
     async fn proxy(
         &self,
         mut parts: Parts,
@@ -148,6 +151,7 @@ impl Door {
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
             return Err(Rejection::MethodNotAllowed);
         }
+        framing::check(&parts)?;
         let route = path::route(&parts.method, &parts.uri, parts.version)?;
         if http_body::Body::size_hint(&body).lower() > limit {
             return Err(forward::ForwardError::BodyTooLarge { limit }.into());
@@ -172,7 +176,7 @@ impl Door {
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, body);
-                    let response = shared.api.answer(request, principal, peer).await;
+                    let response = Box::pin(shared.api.answer(request, principal, peer)).await;
                     return Ok(Self::own(response, record));
                 }
                 Err(refusal)
@@ -208,7 +212,9 @@ impl Door {
         let answered = self.attempt(&permit, &credential, head.map(|()| upload), record).await?;
         let facts = Facts { status: answered.0.status(), provenance: credential.provenance(), second: false };
         let answered = match (reauthenticate::decide(facts), again) {
-            (Next::Recover, Some((refused, head))) => self.recover(&permit, &refused, head, answered, record).await?,
+            (Next::Recover, Some((refused, head))) => {
+                Box::pin(self.recover(&permit, &refused, head, answered, record)).await?
+            }
             (Next::Explain(reason), _) => return Err(reason.into()),
             (Next::Deliver | Next::Recover, _) => answered,
         };
@@ -229,7 +235,7 @@ impl Door {
         self.core.counters.identity_cache(known.is_some());
         let principal = match known {
             Some(principal) => principal,
-            None => self.core.shared.realms.identify(&evidence).await?,
+            None => Box::pin(self.core.shared.realms.identify(&evidence)).await?,
         };
         record.principal = Some(Arc::clone(&principal));
         Ok(principal)
@@ -295,7 +301,8 @@ impl Door {
         record.answered(&lease);
         let body = Body::received(incoming);
         if rewrite.wants_body(&parts) {
-            let body = rewrite.body(&mut parts, body).await.map_err(|_| forward::ForwardError::Interrupted)?;
+            let body =
+                Box::pin(rewrite.body(&mut parts, body)).await.map_err(|_| forward::ForwardError::Interrupted)?;
             lease.give_back(Instant::now());
             return Ok(Response::from_parts(parts, Answer::new(body, None)));
         }

@@ -189,9 +189,10 @@ pub async fn converse<H: Handle>(
         let multiplexed = seen == Preface::Http2;
         return http(socket, peer, multiplexed, limits, draining, handler).await;
     };
-    let handshake = TlsAcceptor::from(tls.current()).accept(socket);
+    // A connection keeps room for its largest stage as long as it lives; what is large and rare is boxed.
+    let handshake = Box::pin(TlsAcceptor::from(tls.current()).accept(socket));
     let stream = match timeout(limits.header_timeout, handshake).await {
-        Ok(Ok(stream)) => stream,
+        Ok(Ok(stream)) => Box::new(stream),
         Ok(Err(error)) => {
             metrics.tls_handshake_failed();
             return Err(error);
@@ -237,22 +238,23 @@ where
             .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
             .max_concurrent_streams(MAX_STREAMS)
             .serve_connection(io, service);
-        watch(connection, &activity, limits, draining, http2::Connection::graceful_shutdown).await
+        let mut connection = Box::pin(connection);
+        watch(connection.as_mut(), &activity, limits, draining, http2::Connection::graceful_shutdown).await
     } else {
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
             // The watchdog tells a slow head from a silent connection, which this timer cannot.
             .header_read_timeout(None)
             .max_buf_size(header_bytes.max(MIN_BUFFER))
             .auto_date_header(false)
             .serve_connection(io, service);
+        let connection = pin!(connection);
         watch(connection, &activity, limits, draining, http1::Connection::graceful_shutdown).await
     }
 }
 
 /// Drives a connection under its watchdog, and asks it to finish when the process drains.
 async fn watch<C>(
-    connection: C,
+    mut connection: Pin<&mut C>,
     activity: &Activity,
     limits: &Limits,
     draining: &CancellationToken,
@@ -261,7 +263,6 @@ async fn watch<C>(
 where
     C: Future<Output = hyper::Result<()>>,
 {
-    let mut connection = pin!(connection);
     let mut drained = pin!(draining.cancelled());
     let mut watchdog = pin!(sleep_until(Instant::now() + limits.idle_timeout));
     let mut finishing = false;

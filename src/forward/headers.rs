@@ -7,12 +7,12 @@ use crate::listener::peer::Peer;
 /// Removes from a client's headers all that is for this hop alone or could carry an identity, before anything
 /// is added (contract section 4). Forwarding headers stay when the peer is trusted; its address is appended.
 pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
-    remove_named_by_connection(headers);
-    let mut doomed = Doomed::default();
+    let mut doomed = Doomed::named_by_connection(headers);
     for name in headers.keys() {
         if is_hop_by_hop(name)
             || (is_identity(name) && !(passthrough && passes_through(name)))
             || (!peer.trusted && is_forwarding(name))
+            || (name == header::TRAILER && headers.get_all(name).iter().any(smuggles))
         {
             doomed.push(name);
         }
@@ -23,10 +23,21 @@ pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
     }
 }
 
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Whether a `Trailer` announces what must not come as a header either. Without the announcement no trailer is sent.
+fn smuggles(trailer: &HeaderValue) -> bool {
+    tokens(trailer).any(|token| {
+        HeaderName::from_bytes(token)
+            .map_or(true, |name| is_hop_by_hop(&name) || is_identity(&name) || is_forwarding(&name))
+    })
+}
+
 /// Removes from the cluster's headers what is for that hop alone, and what only the gateway may say.
 pub fn clean_response(headers: &mut HeaderMap) {
-    remove_named_by_connection(headers);
-    let mut doomed = Doomed::default();
+    let mut doomed = Doomed::named_by_connection(headers);
     for name in headers.keys() {
         if is_hop_by_hop(name) || name == X_AUTH_SOURCE || name == X_AUTH_REASON {
             doomed.push(name);
@@ -43,6 +54,25 @@ struct Doomed {
 }
 
 impl Doomed {
+    /// A client may name headers in `Connection` that end at this hop. It cannot take framing or the host away by it:
+    /// those are written anew.
+    fn named_by_connection(headers: &HeaderMap) -> Self {
+        let mut doomed = Self::default();
+        for value in headers.get_all(header::CONNECTION) {
+            for token in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                let usual = token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close");
+                if !usual
+                    && let Ok(name) = HeaderName::from_bytes(token)
+                    && name != header::CONTENT_LENGTH
+                    && name != header::HOST
+                {
+                    doomed.push(&name);
+                }
+            }
+        }
+        doomed
+    }
+
     fn push(&mut self, name: &HeaderName) {
         match self.first.iter_mut().find(|slot| slot.is_none()) {
             Some(slot) => *slot = Some(name.clone()),
@@ -55,25 +85,6 @@ impl Doomed {
             headers.remove(name);
         }
     }
-}
-
-/// A client may name headers in `Connection` that end at this hop. It cannot take framing or the host away by it:
-/// those are written anew.
-fn remove_named_by_connection(headers: &mut HeaderMap) {
-    let mut doomed = Doomed::default();
-    for value in headers.get_all(header::CONNECTION) {
-        for token in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            let usual = token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close");
-            if !usual
-                && let Ok(name) = HeaderName::from_bytes(token)
-                && name != header::CONTENT_LENGTH
-                && name != header::HOST
-            {
-                doomed.push(&name);
-            }
-        }
-    }
-    doomed.remove_from(headers);
 }
 
 /// RFC 9110 section 7.6.1, and `Expect`, which the gateway answers itself.
@@ -228,6 +239,15 @@ mod tests {
         ]);
         clean_request(&mut sent, &Peer::unknown(), false);
         assert_eq!(names(&sent), ["traceparent"]);
+    }
+
+    #[test]
+    fn no_trailer_announces_an_identity() {
+        for (trailer, kept) in [("X-Checksum", true), ("X-Checksum, ES-Security-Runas-User", false)] {
+            let mut sent = headers(&[("Trailer", trailer)]);
+            clean_request(&mut sent, &Peer::unknown(), true);
+            assert_eq!(sent.contains_key("trailer"), kept, "{trailer}");
+        }
     }
 
     #[test]

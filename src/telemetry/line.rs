@@ -39,10 +39,35 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// Adds text. Mostly nothing in it needs an escape, which is cheaper to see than to write around.
+    pub fn text(&mut self, name: &str, value: &str) {
+        let special = |byte| byte < b' ' || byte == b'"' || byte == b'\\';
+        if value.bytes().fold(false, |found, byte| found | special(byte)) {
+            return self.field(name, value);
+        }
+        self.name(name);
+        self.buffer.push(b'"');
+        self.buffer.extend_from_slice(value.as_bytes());
+        self.buffer.push(b'"');
+    }
+
+    /// Adds fields that are written already, without a comma at either end.
+    pub fn written(&mut self, fields: &str) {
+        self.separate();
+        self.buffer.extend_from_slice(fields.as_bytes());
+    }
+
     /// Adds a field if there is something to say.
     pub fn maybe<T: Serialize + ?Sized>(&mut self, name: &str, value: Option<&T>) {
         if let Some(value) = value {
             self.field(name, value);
+        }
+    }
+
+    /// Adds text if there is some.
+    pub fn maybe_text(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
         }
     }
 
@@ -59,8 +84,12 @@ impl<'a> Line<'a> {
         self.buffer.extend_from_slice(b"}\n");
     }
 
-    fn name(&mut self, name: &str) {
+    fn separate(&mut self) {
         self.buffer.push(if self.buffer.len() == self.start { b'{' } else { b',' });
+    }
+
+    fn name(&mut self, name: &str) {
+        self.separate();
         self.buffer.push(b'"');
         self.buffer.extend_from_slice(name.as_bytes());
         self.buffer.extend_from_slice(b"\":");
@@ -127,13 +156,15 @@ mod tests {
             let mut buffer = b"earlier\n".to_vec();
             let mut line = Line::begin(&mut buffer);
             line.field("a.b", &text);
+            line.written(r#""c":1,"d":"2""#);
+            line.text("e", &text);
             line.maybe("absent", None::<&str>);
             line.field("n", &number);
             line.end();
             let written = std::str::from_utf8(&buffer).unwrap().strip_prefix("earlier\n").unwrap();
             prop_assert_eq!(written.matches('\n').count(), 1);
             let value: serde_json::Value = serde_json::from_str(written).unwrap();
-            prop_assert_eq!(value, serde_json::json!({"a.b": text, "n": number}));
+            prop_assert_eq!(value, serde_json::json!({"a.b": text, "c": 1, "d": "2", "e": text, "n": number}));
         }
     }
 }

@@ -102,7 +102,8 @@ impl Pool {
             let fresh = kept.is_none();
             let mut sender = match kept {
                 Some(sender) => sender,
-                None => match self.connect(index, host).await {
+                // Boxed: every client's connection keeps room for what is awaited here.
+                None => match Box::pin(self.connect(index, host)).await {
                     Ok(sender) => sender,
                     Err(error) => {
                         tracing::debug!(upstream = &*host.name, %error, "cannot connect");
@@ -181,9 +182,9 @@ async fn handshake<T>(stream: T) -> io::Result<http1::SendRequest<Upload>>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    // An answer may have a hundred headers, hyper's own limit: for any other number it allocates 16 KB an answer.
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(READ_BUFFER)
-        .max_headers(MAX_HEADERS)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
@@ -253,5 +254,3 @@ impl fmt::Debug for Lease {
 const KEEP_IDLE: Duration = Duration::from_secs(50);
 /// Large enough for few system calls a megabyte, small enough that hundreds of busy connections stay cheap.
 const READ_BUFFER: usize = 128 * 1024;
-/// Answers of clusters carry few headers, but a deprecation warning each.
-const MAX_HEADERS: usize = 256;

@@ -5,6 +5,7 @@
 mod architecture;
 mod durability;
 mod forwarding;
+mod framing;
 mod process;
 mod readme;
 mod real;
