@@ -38,7 +38,9 @@ pub(super) fn decide(
             return Err(Failure::Rejection(Rejection::MethodNotAllowed));
         }
         path::route(&method, &target, Version::HTTP_11).map_err(|error| Exception::argument(error.to_string()))?;
-        api.authorizer.check(principal, &method, target.path()).map_err(|error| Failure::Rejection(error.into()))?;
+        api.authorizer
+            .check(principal, peer.client_ip(&parts.headers), &method, target.path())
+            .map_err(|error| Failure::Rejection(error.into()))?;
     }
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::OK;
