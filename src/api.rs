@@ -10,6 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use serde_json::Value;
 
 use crate::{
+    authorize::Authorizer,
     body::{Body, BodyError},
     clock::Clock,
     config::Limits,
@@ -24,6 +25,7 @@ use crate::{
 
 mod access;
 mod authenticate;
+mod decision;
 mod descriptor;
 mod failure;
 mod filter;
@@ -45,6 +47,8 @@ use route::Resource;
 
 /// The router and what its resources need.
 pub struct Api {
+    /// Judges what another proxy asks about.
+    pub authorizer: Authorizer,
     /// The API keys.
     pub keys: Arc<Keys>,
     /// The users.
@@ -89,8 +93,13 @@ impl Api {
             // Headers that make no sense do not shape the answer either.
             return Failure::from(exception).response(&RequestFacts { accept: None, content_type: None, ..facts });
         }
-        match self.serve(&parts, body, &principal, peer).await {
-            Ok(reply) => es::answer(reply.status, &reply.body, &facts),
+        let served = if decision::serves(parts.uri.path()) {
+            decision::decide(self, &parts, &principal, peer)
+        } else {
+            self.serve(&parts, body, &principal, peer).await.map(|reply| es::answer(reply.status, &reply.body, &facts))
+        };
+        match served {
+            Ok(response) => response,
             Err(failure) => {
                 if let Failure::Rejection(rejection) = &failure {
                     self.note(rejection, &parts, &principal, peer);

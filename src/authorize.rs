@@ -166,8 +166,8 @@ mod tests {
         Principal { identity, realm, lookup_realm: None, authentication, api_key: None, privileges }
     }
 
-    fn key(assigned: Map<String, Value>) -> Principal {
-        let privileges = Privileges::of_key(&assigned, &everything());
+    fn key(assigned: &Map<String, Value>) -> Principal {
+        let privileges = Privileges::of_key(assigned, &everything());
         let api_key = Some(ApiKeyRef { id: KeyId("abc".into()), name: Some("k".into()) });
         Principal { api_key, authentication: AuthenticationType::ApiKey, ..principal(&[], privileges) }
     }
@@ -189,7 +189,7 @@ mod tests {
         let permit = check(principal(&["r1"], Privileges::of_user(&everything()))).unwrap();
         assert_eq!(&*permit.principal().unwrap().identity.username, "u");
         assert!(!permit.passes_through() && !permit.goes_bare());
-        assert!(check(key(Map::new())).is_ok());
+        assert!(check(key(&Map::new())).is_ok());
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_limited_key_is_refused_without_roles() {
         let limited = json!({"cluster": ["all"], "indices": [{"names": ["logs-*"], "privileges": ["all"]}]});
-        let error = check(key(named("limited", limited))).unwrap_err();
+        let error = check(key(&named("limited", limited))).unwrap_err();
         assert_eq!(&*error.subject, "API key id [abc] of user [u]");
     }
 }

@@ -177,5 +177,5 @@ fn once(conversation: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resul
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(conversation)
 }
 
-/// EX_CONFIG of sysexits.h.
+/// `EX_CONFIG` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 78;

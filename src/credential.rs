@@ -18,6 +18,8 @@ pub struct Credentials {
     source: Source,
     current: ArcSwap<Held>,
     replacing: tokio::sync::Mutex<()>,
+    /// Why the last reading failed, if it did.
+    problem: parking_lot::Mutex<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -102,12 +104,14 @@ impl Credentials {
                 Source::None
             }
         };
-        let header = source.read();
-        Self {
+        let credentials = Self {
             source,
-            current: ArcSwap::from_pointee(Held { generation: 0, header }),
+            current: ArcSwap::from_pointee(Held { generation: 0, header: None }),
             replacing: tokio::sync::Mutex::new(()),
-        }
+            problem: parking_lot::Mutex::default(),
+        };
+        credentials.renew();
+        credentials
     }
 
     /// What a request is sent with.
@@ -117,10 +121,9 @@ impl Credentials {
     /// [`CredentialError::Unavailable`] when the file could not be read.
     pub fn choose(&self, permit: &Permit) -> Result<Chosen, CredentialError> {
         match self.source {
-            Source::None => Ok(Chosen::None),
             Source::Passthrough if permit.passes_through() => Ok(Chosen::Client),
-            Source::Passthrough => Ok(Chosen::None),
             Source::File { .. } if permit.goes_bare() => Ok(Chosen::None),
+            Source::None | Source::Passthrough => Ok(Chosen::None),
             Source::File { .. } => {
                 let held = self.current.load_full();
                 if held.header.is_some() { Ok(Chosen::Gateway(held)) } else { Err(CredentialError::Unavailable) }
@@ -151,6 +154,7 @@ impl Credentials {
             "file": file,
             "available": held.header.is_some(),
             "generation": held.generation,
+            "problem": *self.problem.lock(),
         })
     }
 
@@ -184,12 +188,22 @@ impl Credentials {
 
     /// Reads the file again; keeps what is held when the file says the same or cannot be read.
     pub fn renew(&self) {
+        let Source::File { scheme, file } = &self.source else { return };
         let current = self.current.load_full();
-        if let Some(header) = self.source.read()
-            && current.header.as_ref() != Some(&header)
-        {
-            self.current.store(Arc::new(Held { generation: current.generation + 1, header: Some(header) }));
+        let problem = match read(scheme, file) {
+            Ok(header) if current.header.as_ref() == Some(&header) => None,
+            Ok(header) => {
+                self.current.store(Arc::new(Held { generation: current.generation + 1, header: Some(header) }));
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        let mut last = self.problem.lock();
+        // A timer asks every few seconds: say it once.
+        if let Some(problem) = problem.as_ref().filter(|problem| last.as_ref() != Some(problem)) {
+            tracing::error!(file = %file.display(), problem, "the credential for the cluster cannot be read");
         }
+        *last = problem;
     }
 }
 
@@ -216,17 +230,6 @@ impl Held {
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Held").field("generation", &self.generation).finish_non_exhaustive()
-    }
-}
-
-impl Source {
-    fn read(&self) -> Option<HeaderValue> {
-        let Self::File { scheme, file } = self else { return None };
-        read(scheme, file)
-            .inspect_err(|error| {
-                tracing::error!(file = %file.display(), %error, "the credential for the cluster cannot be read");
-            })
-            .ok()
     }
 }
 
@@ -277,7 +280,7 @@ mod tests {
         std::fs::write(file.path(), "new").unwrap();
         let first = credentials.replace(&refused).await.unwrap();
         let second = credentials.replace(&refused).await.unwrap();
-        assert_eq!((first.generation, second.generation), (1, 1));
+        assert_eq!((first.generation, second.generation), (2, 2));
         assert_ne!(first.header(), refused.header());
     }
 
@@ -298,5 +301,6 @@ mod tests {
         drop(file);
         credentials.renew();
         assert!(credentials.held().header().is_some());
+        assert!(credentials.status()["problem"].is_string());
     }
 }

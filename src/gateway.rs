@@ -16,6 +16,7 @@ use crate::{
     config::{Compatibility, IdentityKind, Limits, Shape},
     credential::{Chosen, CredentialError, Credentials, Held},
     forward::{self, headers},
+    framing,
     identify::{Evidence, Realms},
     listener::{Handle, peer::Peer, watch::Activity},
     model::{Principal, Timestamp},
@@ -150,17 +151,19 @@ impl Door {
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
             return Err(Rejection::MethodNotAllowed);
         }
+        framing::check(&parts)?;
         let route = path::route(&parts.method, &parts.uri, parts.version)?;
         if http_body::Body::size_hint(&body).lower() > limit {
             return Err(forward::ForwardError::BodyTooLarge { limit }.into());
         }
-        if self.site.shape == Shape::Sidecar {
+        // No web page can reach a Unix socket.
+        if self.site.shape == Shape::Sidecar && peer.address.is_some() {
             sidecar::check(&parts, &self.site.hosts)?;
         }
 
         let permit = if parts.method == Method::OPTIONS {
             if route != Route::Cluster {
-                return Ok(self.own(shared.api.options(&parts), record));
+                return Ok(Self::own(shared.api.options(&parts), record));
             }
             Permit::options()
         } else if route == Route::Cluster && self.site.shape == Shape::Sidecar {
@@ -173,7 +176,7 @@ impl Door {
                 Ok(principal) => {
                     let request = Request::from_parts(parts, body);
                     let response = Box::pin(shared.api.answer(request, principal, peer)).await;
-                    return Ok(self.own(response, record));
+                    return Ok(Self::own(response, record));
                 }
                 Err(refusal)
                     if route == Route::Cluster && self.site.credentials.is_passthrough() && refusal.is_unclaimed() =>
@@ -306,7 +309,7 @@ impl Door {
     }
 
     /// An answer that the gateway itself gives.
-    fn own(&self, response: Response<Body>, record: &mut Record) -> Response<Answer> {
+    fn own(response: Response<Body>, record: &mut Record) -> Response<Answer> {
         record.source = Source::Gateway;
         record.reason = respond::reason(response.extensions());
         response.map(|body| Answer::new(body, None))
@@ -329,7 +332,7 @@ impl Handle for Door {
             Ok(response) => response,
             Err(rejection) => {
                 let response = respond::es::response(&rejection, &record.facts());
-                self.own(response, &mut record)
+                Self::own(response, &mut record)
             }
         };
         record.status = response.status();

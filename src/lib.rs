@@ -18,6 +18,7 @@ pub mod config;
 pub mod credential;
 pub mod demo;
 pub mod forward;
+pub mod framing;
 pub mod gateway;
 pub mod identify;
 pub mod keys;

@@ -180,7 +180,12 @@ pub async fn converse<H: Handle>(
         }
     }
     let Some(tls) = &terms.tls else {
-        let seen = timeout(limits.idle_timeout, preface(&mut socket)).await??;
+        let seen = tokio::select! {
+            biased;
+            seen = timeout(limits.idle_timeout, preface(&mut socket)) => seen??,
+            // A client that has said nothing waits for nothing.
+            () = draining.cancelled() => return Ok(()),
+        };
         let multiplexed = seen == Preface::Http2;
         return http(socket, peer, multiplexed, limits, draining, handler).await;
     };
@@ -235,7 +240,7 @@ where
             .max_concurrent_streams(MAX_STREAMS)
             .serve_connection(io, service);
         let mut connection = Box::pin(connection);
-        watch(connection.as_mut(), &activity, limits, draining, |connection| connection.graceful_shutdown()).await
+        watch(connection.as_mut(), &activity, limits, draining, http2::Connection::graceful_shutdown).await
     } else {
         let connection = http1::Builder::new()
             // The watchdog tells a slow head from a silent connection, which this timer cannot.
@@ -244,7 +249,7 @@ where
             .auto_date_header(false)
             .serve_connection(io, service);
         let connection = pin!(connection);
-        watch(connection, &activity, limits, draining, |connection| connection.graceful_shutdown()).await
+        watch(connection, &activity, limits, draining, http1::Connection::graceful_shutdown).await
     }
 }
 

@@ -4,7 +4,7 @@ use http::{Extensions, HeaderValue, StatusCode};
 
 use crate::{
     authorize::AuthorizeError, body::BodyError, credential::CredentialError, forward::ForwardError,
-    identify::IdentifyError, passwords::Busy, path::PathError, store::StoreError,
+    framing::FramingError, identify::IdentifyError, passwords::Busy, path::PathError, store::StoreError,
 };
 
 pub mod es;
@@ -45,6 +45,9 @@ pub enum Rejection {
     /// The cluster gave no usable answer.
     #[error(transparent)]
     Forward(#[from] ForwardError),
+    /// A head that could be read in two ways. 400.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
     /// The caller is not known.
     #[error(transparent)]
     Identify(#[from] IdentifyError),
@@ -105,9 +108,9 @@ impl Rejection {
             Self::Identify(IdentifyError::Unavailable(_)) | Self::Store(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, SECURITY)
             }
-            Self::Identify(IdentifyError::Repeated { .. } | IdentifyError::Unsupported { .. }) | Self::Path(_) => {
-                (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT)
-            }
+            Self::Framing(_)
+            | Self::Identify(IdentifyError::Repeated { .. } | IdentifyError::Unsupported { .. })
+            | Self::Path(_) => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ILLEGAL_ARGUMENT),
             Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, ILLEGAL_ARGUMENT),
         }
@@ -124,6 +127,7 @@ impl Rejection {
             | Self::Credential(_)
             | Self::CrossOrigin
             | Self::Forward(_)
+            | Self::Framing(_)
             | Self::MethodNotAllowed
             | Self::Misdirected
             | Self::Path(_)
@@ -134,13 +138,14 @@ impl Rejection {
     /// What the client reads. What a store or a realm says of itself is for the log.
     fn reason(&self, target: &str) -> String {
         match self {
+            Self::Authorize(error) => format!("{error}{}", error.granted_by),
             Self::Busy(_) => "server is too busy to respond".to_owned(),
             Self::Identify(error) => error.reason(target),
             Self::Store(_) => "the security store is not available at the moment".to_owned(),
-            Self::Authorize(_)
-            | Self::Credential(_)
+            Self::Credential(_)
             | Self::CrossOrigin
             | Self::Forward(_)
+            | Self::Framing(_)
             | Self::MethodNotAllowed
             | Self::Misdirected
             | Self::Path(_) => self.to_string(),

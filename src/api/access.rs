@@ -12,7 +12,7 @@ pub(super) struct Action {
     pub(super) name: &'static str,
     /// Any of these lets a caller do it; what implies one of them holds it.
     pub(super) privileges: &'static [&'static str],
-    /// The privileges that a denial names.
+    /// What a denial says behind the caller: the privileges that would help.
     pub(super) granted_by: &'static str,
 }
 

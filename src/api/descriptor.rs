@@ -1,5 +1,7 @@
 //! Role descriptors of API keys: read, brought into the form that answers show, and judged (API page section 8.2).
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -109,10 +111,9 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
         if let Some(unknown) = privileges.iter().find(|privilege| !names::is_index_privilege(privilege)) {
             validation.refuse(true, names::unknown_index_privilege(unknown));
         }
-        if let Some(twice) =
-            privileges.iter().enumerate().find(|(at, one)| privileges.iter().take(*at).any(|seen| seen == *one))
-        {
-            validation.refuse(true, format!("duplicate element: {}", twice.1));
+        let mut seen = HashSet::new();
+        if let Some(twice) = privileges.iter().find(|privilege| !seen.insert(**privilege)) {
+            validation.refuse(true, format!("duplicate element: {twice}"));
         }
         for name in list(entry, "names").iter().filter_map(Value::as_str) {
             validation.refuse(

@@ -3,6 +3,8 @@
 //! Only the first value counts, as there. Texts of the original quote the document; these do not, for bodies of this
 //! API hold secrets.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Number, Value};
 
 use crate::respond::Exception;
@@ -134,6 +136,7 @@ impl Reader<'_> {
     fn object(&mut self, at: Position, depth: usize) -> Result<Node, Exception> {
         self.next += 1;
         let mut fields: Vec<Field> = Vec::new();
+        let mut names = HashSet::new();
         loop {
             match self.blank() {
                 Some(b'}') if fields.is_empty() => break,
@@ -143,7 +146,7 @@ impl Reader<'_> {
             }
             let name_at = self.here();
             let name = self.text("in field name")?;
-            if fields.iter().any(|field| field.name == name) {
+            if !names.insert(name.clone()) {
                 return Err(self.malformed(self.here(), &format!("Duplicate field '{name}'")));
             }
             match self.blank() {

@@ -1,5 +1,7 @@
 //! `/_security/api_key`: list and invalidate (API page sections 4.5 and 4.8).
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -86,10 +88,10 @@ impl Api {
         let owner = selection.owner;
         let filter = self.filter(selection, principal).await?;
         let outcome = self.keys.invalidate(&filter).await?;
-        let change = json!({ "invalidate": { "apikeys": {
+        let change = json!({ "apikeys": {
             "ids": outcome.invalidated,
             "owned_by_authenticated_user": owner,
-        } } });
+        } });
         self.record(call, "invalidate_apikeys", change);
         Ok(Reply::ok(json!({
             "invalidated_api_keys": outcome.invalidated,
@@ -180,7 +182,7 @@ fn ids(form: &Form, field: &Field) -> Result<Vec<KeyId>, Exception> {
     match &field.node.tree {
         Tree::Text(text) => Ok(vec![id(text)]),
         Tree::List(items) => {
-            let mut ids = Vec::with_capacity(items.len());
+            let (mut ids, mut seen) = (Vec::with_capacity(items.len()), HashSet::new());
             for item in items {
                 let one = match &item.tree {
                     Tree::Text(text) => id(text),
@@ -193,7 +195,7 @@ fn ids(form: &Form, field: &Field) -> Result<Vec<KeyId>, Exception> {
                         return Err(form.unread(item.at, "ids", cause));
                     }
                 };
-                if !ids.contains(&one) {
+                if seen.insert(one.clone()) {
                     ids.push(one);
                 }
             }
@@ -271,22 +273,24 @@ const INVALIDATE_WORDS: Words = Words {
 const GET: Action = Action {
     name: "cluster:admin/xpack/security/api_key/get",
     privileges: &["read_security", "manage_api_key"],
-    granted_by: "cluster privileges [read_security,manage_api_key,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [read_security,manage_api_key,manage_security,all]",
 };
 
 const GET_OWN: Action = Action {
-    granted_by: "cluster privileges [manage_own_api_key,read_security,manage_api_key,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_own_api_key,read_security,manage_api_key,manage_security,all]",
     ..GET
 };
 
 const INVALIDATE: Action = Action {
     name: "cluster:admin/xpack/security/api_key/invalidate",
     privileges: &["manage_api_key"],
-    granted_by: "cluster privileges [manage_api_key,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_api_key,manage_security,all]",
 };
 
-const INVALIDATE_OWN: Action =
-    Action { granted_by: "cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]", ..INVALIDATE };
+const INVALIDATE_OWN: Action = Action {
+    granted_by: ", this action is granted by the cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]",
+    ..INVALIDATE
+};
 
 /// Shorthand for denials inside this folder.
 impl Call<'_> {

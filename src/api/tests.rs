@@ -37,6 +37,7 @@ fn api() -> Api {
         idle_timeout: Duration::from_secs(75),
     };
     Api {
+        authorizer: Authorizer::new(Audit::off()),
         keys: Arc::new(Keys::new(store.clone(), clock.clone(), keys, Arc::new(|_| {}))),
         users: Arc::new(Users::new(store.clone(), Passwords::start(1, 4), Arc::new(|_, _| {}))),
         tokens: Arc::new(Tokens::new(store, clock.clone(), tokens, Arc::new(|_| {}))),
@@ -357,4 +358,44 @@ async fn nothing_of_the_gateway_s_own_is_served_under_another_name() {
 #[test]
 fn no_secret_is_in_its_debug_form() {
     assert_eq!(format!("{:?}", api()), "Api { .. }");
+}
+
+async fn decided(principal: Arc<Principal>, trusted: bool, headers: &[(&'static str, &'static str)]) -> Response<Body> {
+    let mut request = Request::get("/_gateway/auth");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let peer = Peer { trusted, ..Peer::unknown() };
+    api().answer(request.body(Body::Empty).unwrap(), principal, &peer).await
+}
+
+#[tokio::test]
+async fn a_decision_without_a_question_tells_who_calls() {
+    let answer = decided(elastic(), false, &[]).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["x-auth-user"], "elastic");
+    assert_eq!(answer.headers()["x-auth-roles"], "superuser");
+    assert_eq!(answer.headers()["x-auth-realm"], "reserved");
+}
+
+#[tokio::test]
+async fn a_decision_judges_the_original_request() {
+    let nginx = [("x-original-method", "DELETE"), ("x-original-uri", "/logs")];
+    let traefik = [("x-forwarded-method", "GET"), ("x-forwarded-uri", "/logs/_search?q=1")];
+    for question in [nginx, traefik] {
+        assert_eq!(decided(elastic(), true, &question).await.status(), 200);
+        let limited = user("reader", &json!({"indices": [{"names": ["logs"], "privileges": ["read"]}]}));
+        assert_eq!(decided(limited, true, &question).await.status(), 403);
+    }
+}
+
+#[tokio::test]
+async fn a_decision_is_refused_to_strangers_and_for_half_a_question() {
+    let whole = [("x-original-method", "GET"), ("x-original-uri", "/logs")];
+    assert_eq!(decided(elastic(), false, &whole).await.status(), 400);
+    assert_eq!(decided(elastic(), true, &[("x-original-method", "GET")]).await.status(), 400);
+    assert_eq!(
+        decided(elastic(), true, &[("x-original-method", "GET"), ("x-original-uri", "/a/../b")]).await.status(),
+        400
+    );
 }

@@ -41,7 +41,7 @@ impl Api {
         let principal = call.principal;
         let key = access::key(principal).map(|key| key.id.clone());
         let issued = self.tokens.issue(principal.identity.clone(), principal.realm.clone(), key).await?;
-        self.record(call, "create_token", json!({ "create": { "token": { "grant_type": grant } } }));
+        self.record(call, "create_token", json!({ "token": { "grant_type": grant } }));
         let left = issued.expiration.as_millis().saturating_sub(self.clock.now().as_millis());
         let mut body = Map::new();
         body.insert("access_token".into(), issued.token.expose().into());
@@ -90,7 +90,7 @@ impl Api {
             _ => (0, 0),
         };
         if now == 1 {
-            self.record(call, "invalidate_token", json!({ "invalidate": { "token": {} } }));
+            self.record(call, "invalidate_token", json!({ "token": {} }));
         }
         let status = if now + before == 0 { StatusCode::NOT_FOUND } else { StatusCode::OK };
         let body = json!({ "invalidated_tokens": now, "previously_invalidated_tokens": before, "error_count": 0 });
@@ -148,17 +148,17 @@ fn refuse(validation: &Validation) -> Result<(), Failure> {
 const CREATE: Action = Action {
     name: "cluster:admin/xpack/security/token/create",
     privileges: &["manage_token"],
-    granted_by: "cluster privileges [manage_token,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_token,manage_security,all]",
 };
 
 const REFRESH: Action = Action {
     name: "cluster:admin/xpack/security/token/refresh",
     privileges: &["manage_token", "manage_saml"],
-    granted_by: "cluster privileges [manage_saml,manage_token,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_saml,manage_token,manage_security,all]",
 };
 
 const INVALIDATE: Action = Action {
     name: "cluster:admin/xpack/security/token/invalidate",
     privileges: &["manage_token", "manage_saml", "delegate_pki"],
-    granted_by: "cluster privileges [delegate_pki,manage_saml,manage_token,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [delegate_pki,manage_saml,manage_token,manage_security,all]",
 };

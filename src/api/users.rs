@@ -45,12 +45,12 @@ impl Api {
         call.query.finish(call.path())?;
         call.refuse_body()?;
         access::require(call.principal, &GET).map_err(Rejection::from)?;
-        let named = |name: &str| names.is_none_or(|names| names.split(',').any(|one| one == name));
+        let wanted = |name: &str| names.is_none_or(|names| names.split(',').any(|one| one == name));
         let mut shown = Map::new();
         for user in self.users.all().await? {
             let Identity { username, roles, full_name, email, metadata } = user.identity;
             // Users of two realms may share a name: the realm that is asked first is told of.
-            if named(&username) && !shown.contains_key(&*username) {
+            if wanted(&username) && !shown.contains_key(&*username) {
                 let user = json!({
                     "username": username, "roles": roles, "full_name": full_name, "email": email,
                     "metadata": metadata, "enabled": user.enabled,
@@ -74,7 +74,7 @@ impl Api {
         }
         let found = self.users.remove(name).await?;
         if found {
-            self.record(call, "delete_user", json!({ "delete": { "user": { "name": name } } }));
+            self.record(call, "delete_user", json!({ "user": { "name": name } }));
         }
         let status = if found { StatusCode::OK } else { StatusCode::NOT_FOUND };
         Ok(Reply { status, body: json!({ "found": found }) })
@@ -96,10 +96,10 @@ impl Api {
         check_names(name, &roles)?;
 
         let identity = Identity { username: name.into(), roles, full_name, email, metadata };
-        let change = json!({ "put": { "user": {
+        let change = json!({ "user": {
             "name": name, "enabled": !disabled, "roles": identity.roles, "full_name": identity.full_name,
             "email": identity.email, "has_password": password.is_some(),
-        } } });
+        } });
         let created = self.users.put(identity, password, !disabled).await?;
         self.record(call, "put_user", change);
         Ok(Reply::ok(json!({ "created": created })))
@@ -204,17 +204,17 @@ const INVALID_USER: &str = "validation_exception";
 const GET: Action = Action {
     name: "cluster:admin/xpack/security/user/get",
     privileges: &["read_security"],
-    granted_by: "cluster privileges [read_security,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [read_security,manage_security,all]",
 };
 
 const DELETE: Action = Action {
     name: "cluster:admin/xpack/security/user/delete",
     privileges: &["manage_security"],
-    granted_by: "cluster privileges [manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_security,all]",
 };
 
 const PUT: Action = Action {
     name: "cluster:admin/xpack/security/user/put",
     privileges: &["manage_security"],
-    granted_by: "cluster privileges [manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_security,all]",
 };

@@ -43,21 +43,21 @@ pub fn demo(upstream: Option<&str>) -> anyhow::Result<Drained> {
     config.admin.address = free(ADMIN_PORT)?;
     config.authentication.bootstrap.password = Some(SecretText::new(password.clone()));
     config.store.url = StoreUrl::Sqlite(folder.path().join("demo.db"));
+    config.limits.connections = CONNECTIONS;
     config.logging.audit = AuditTarget::Off;
     config.logging.level = "warn".into();
+    // One visitor, who is not to be warned of a low limit of open files.
+    config.limits.connections = 100;
 
     let stop = CancellationToken::new();
-    let cluster = match upstream {
-        Some(url) => {
-            config.upstream.hosts = vec![HostUrl::try_from(url.to_owned())?];
-            None
-        }
-        None => {
-            let (url, cluster) = throw_away_cluster(&stop)?;
-            config.upstream.hosts = vec![url];
-            config.upstream.compatibility = Compatibility::Opensearch;
-            Some(cluster)
-        }
+    let cluster = if let Some(url) = upstream {
+        config.upstream.hosts = vec![HostUrl::try_from(url.to_owned())?];
+        None
+    } else {
+        let (url, cluster) = throw_away_cluster(&stop)?;
+        config.upstream.hosts = vec![url];
+        config.upstream.compatibility = Compatibility::Opensearch;
+        Some(cluster)
     };
 
     let running = config.clone();
@@ -100,5 +100,7 @@ fn free(port: u16) -> anyhow::Result<SocketAddr> {
     Ok(socket.context("no free port")?.local_addr()?)
 }
 
+/// Enough for trying, on any machine's limit of open files.
+const CONNECTIONS: usize = 200;
 const DATA_PORT: u16 = 9200;
 const ADMIN_PORT: u16 = 9600;

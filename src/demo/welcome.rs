@@ -7,7 +7,7 @@ use std::path::Path;
 pub fn welcome(address: &str, password: &str, authority: &Path) -> String {
     // Without certificate this is no demo of TLS, so the CA is named in every command; quoted for the shell.
     let authority = authority.display().to_string().replace('\'', r"'\''");
-    let curl = format!("curl -sS --cacert '{authority}'");
+    let curl = format!(r"curl -sS -w '\n' --cacert '{authority}'");
     let (url, elastic) = (format!("https://{address}"), format!("-u elastic:{password}"));
     let json = "-H 'Content-Type: application/json'";
     let key = r#"-H "Authorization: ApiKey $KEY""#;

@@ -12,6 +12,7 @@ pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
         if is_hop_by_hop(name)
             || (is_identity(name) && !(passthrough && passes_through(name)))
             || (!peer.trusted && is_forwarding(name))
+            || (name == header::TRAILER && headers.get_all(name).iter().any(smuggles))
         {
             doomed.push(name);
         }
@@ -20,6 +21,18 @@ pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
     if let Some(address) = &peer.forwarded_for {
         append_forwarded_for(headers, address);
     }
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Whether a `Trailer` announces what must not come as a header either. Without the announcement no trailer is sent.
+fn smuggles(trailer: &HeaderValue) -> bool {
+    tokens(trailer).any(|token| {
+        HeaderName::from_bytes(token)
+            .map_or(true, |name| is_hop_by_hop(&name) || is_identity(&name) || is_forwarding(&name))
+    })
 }
 
 /// Removes from the cluster's headers what is for that hop alone, and what only the gateway may say.
@@ -119,22 +132,19 @@ fn is_forwarding(name: &HeaderName) -> bool {
 }
 
 fn append_forwarded_for(headers: &mut HeaderMap, address: &HeaderValue) {
-    match headers.get(X_FORWARDED_FOR) {
-        None => {
-            headers.insert(X_FORWARDED_FOR, address.clone());
-        }
-        Some(_) => {
-            // A trusted proxy sent the list: one header, joined, as its own next hop would.
-            let mut list = Vec::new();
-            for value in headers.get_all(X_FORWARDED_FOR) {
-                list.extend_from_slice(value.as_bytes());
-                list.extend_from_slice(b", ");
-            }
-            list.extend_from_slice(address.as_bytes());
-            if let Ok(list) = HeaderValue::from_bytes(&list) {
-                headers.insert(X_FORWARDED_FOR, list);
-            }
-        }
+    if !headers.contains_key(X_FORWARDED_FOR) {
+        headers.insert(X_FORWARDED_FOR, address.clone());
+        return;
+    }
+    // A trusted proxy sent the list: one header, joined, as its own next hop would.
+    let mut list = Vec::new();
+    for value in headers.get_all(X_FORWARDED_FOR) {
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(address.as_bytes());
+    if let Ok(list) = HeaderValue::from_bytes(&list) {
+        headers.insert(X_FORWARDED_FOR, list);
     }
 }
 
@@ -229,6 +239,15 @@ mod tests {
         ]);
         clean_request(&mut sent, &Peer::unknown(), false);
         assert_eq!(names(&sent), ["traceparent"]);
+    }
+
+    #[test]
+    fn no_trailer_announces_an_identity() {
+        for (trailer, kept) in [("X-Checksum", true), ("X-Checksum, ES-Security-Runas-User", false)] {
+            let mut sent = headers(&[("Trailer", trailer)]);
+            clean_request(&mut sent, &Peer::unknown(), true);
+            assert_eq!(sent.contains_key("trailer"), kept, "{trailer}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
     api::Api,
     authorize::Authorizer,
     clock::Clock,
-    config::{Config, Shape, StoreUrl},
+    config::{Config, Realm, Shape, StoreUrl},
     credential::Credentials,
     gateway::{Shared, Site},
     identify::{
@@ -120,6 +120,9 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
     }));
     let metrics = Metrics::new(&config.upstream.hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
     telemetry.observe(&metrics);
+    if let Some(lost) = audit.lost() {
+        metrics.lost_lines("audit", lost);
+    }
     let registers =
         Registers { users: Arc::clone(&users), keys: Arc::clone(&keys), tokens: Arc::clone(&tokens), revocations };
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
@@ -135,6 +138,7 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
         ),
         authorizer: Authorizer::new(audit.clone()),
         api: Api {
+            authorizer: Authorizer::new(audit.clone()),
             keys: Arc::clone(&keys),
             users: Arc::clone(&users),
             tokens: Arc::clone(&tokens),
@@ -179,8 +183,9 @@ impl Built {
     ///
     /// [`StartError::NoBootstrapPassword`] when there is none, and those of the store.
     pub async fn bootstrap(&self, config: &Config) -> Result<(), StartError> {
-        let open = config.listeners.iter().all(|listener| listener.shape == Shape::Sidecar);
-        if open || self.users.is_bootstrapped().await? {
+        let asked = config.authentication.realms.iter().any(|realm| matches!(realm, Realm::Reserved))
+            && config.listeners.iter().any(|listener| listener.shape != Shape::Sidecar);
+        if !asked || self.users.is_bootstrapped().await? {
             return Ok(());
         }
         let password = config.authentication.bootstrap.read().map_err(StartError::BootstrapFile)?;

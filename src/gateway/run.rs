@@ -38,6 +38,7 @@ pub async fn run(
     let socket = tokio::net::TcpListener::bind(config.admin.address)
         .await
         .map_err(|source| StartError::Listen { address: config.admin.address.to_string(), source })?;
+    let admin_address = socket.local_addr().map_err(StartError::System)?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let operator = Arc::new(Operator::new(Arc::clone(&built)));
     let metrics = Arc::clone(&built.shared.metrics);
@@ -55,6 +56,7 @@ pub async fn run(
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listeners = %serving.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        admin = %admin_address,
         "searchgate serves"
     );
     ready(&serving.addresses);

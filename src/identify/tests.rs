@@ -224,7 +224,7 @@ mod outcomes {
         gate.put_user("off", Some(PASSWORD), false).await;
         for (name, password) in [("u", "wrong"), ("nobody", PASSWORD), ("off", PASSWORD), ("elastic", "wrong")] {
             let error = gate.identify(&Shown::basic(name, password)).await.unwrap_err();
-            assert_eq!(error.reason("/x"), format!("unable to authenticate user [{name}] for REST request [/x]"),);
+            assert_eq!(error.reason("/x"), format!("unable to authenticate user [{name}] for REST request [/x]"));
             assert_eq!((error.reason_code(), error.challenge()), (Some("bad_credentials"), Some(Challenge::All)));
             assert!(!error.is_unclaimed());
         }

@@ -38,12 +38,17 @@ impl Socket {
         Self { early: Bytes::new(), transport }
     }
 
-    /// Reads what has arrived, at least one byte unless the peer is done, behind what `seen` holds.
+    /// Reads what was put back or else has arrived, at least one byte unless the peer is done, behind what `seen` holds.
     ///
     /// # Errors
     ///
     /// Those of the transport.
     pub async fn read_early(&mut self, seen: &mut Vec<u8>) -> io::Result<usize> {
+        if !self.early.is_empty() {
+            let early = std::mem::take(&mut self.early);
+            seen.extend_from_slice(&early);
+            return Ok(early.len());
+        }
         match &mut self.transport {
             Transport::Pipe(pipe) => pipe.read_buf(seen).await,
             Transport::Tcp(tcp) => tcp.read_buf(seen).await,

@@ -16,6 +16,8 @@ pub fn response(rejection: &Rejection, facts: &RequestFacts<'_>) -> Response<Bod
     let (status, kind) = rejection.wire();
     if status == StatusCode::METHOD_NOT_ALLOWED {
         let mut response = answer(status, &json!({ "error": rejection.to_string(), "status": 405 }), facts);
+        // What follows a CONNECT may be meant for the tunnel.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,POST,PUT,DELETE,HEAD,OPTIONS"));
         return response;
     }
@@ -30,6 +32,10 @@ pub fn response(rejection: &Rejection, facts: &RequestFacts<'_>) -> Response<Bod
     if let Some(code) = rejection.code() {
         response.headers_mut().insert(X_AUTH_REASON, HeaderValue::from_static(code));
         response.extensions_mut().insert(Reason(code));
+    }
+    if let Rejection::Framing(_) = rejection {
+        // Where the next message begins is in doubt.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(seconds) = rejection.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());

@@ -121,23 +121,21 @@ impl Pool {
                     lease.sender = Some(sender);
                     return Ok((response, lease));
                 }
-                Err(mut failure) => match failure.take_message() {
-                    // A kept connection that the cluster closed meanwhile says nothing about the host.
-                    Some(unsent) => {
-                        request = unsent;
-                        self.upstream.metrics.upstream_retried(&host.name);
-                        if fresh {
-                            self.upstream.failed(host);
-                            tried |= 1 << index;
-                        }
-                    }
-                    None => {
+                Err(mut failure) => {
+                    let Some(unsent) = failure.take_message() else {
                         if !failure.error().is_user() {
                             self.upstream.failed(host);
                         }
                         return Err(SendError::Interrupted(failure.into_error()));
+                    };
+                    // A kept connection that the cluster closed meanwhile says nothing about the host.
+                    request = unsent;
+                    self.upstream.metrics.upstream_retried(&host.name);
+                    if fresh {
+                        self.upstream.failed(host);
+                        tried |= 1 << index;
                     }
-                },
+                }
             }
         }
     }
@@ -199,10 +197,10 @@ where
 }
 
 impl HostPool {
-    /// The connection used last, so that the ones not needed grow old and are closed.
+    /// The connection used last, so that the ones not needed grow old and are closed. Those that the cluster closed
+    /// are passed over, and swept by the next tick.
     fn take_idle(&self) -> Option<http1::SendRequest<Upload>> {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|connection| !connection.sender.is_closed());
         let ready = idle.iter().rposition(|connection| connection.sender.is_ready())?;
         Some(idle.remove(ready).sender)
     }

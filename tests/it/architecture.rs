@@ -13,6 +13,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &[]),
     ("body", &[]),
+    ("framing", &[]),
     ("path", &[]),
     ("pem", &[]),
     ("demo", &["body", "path"]),
@@ -29,7 +30,21 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("forward", &["authorize", "credential", "upstream", "listener", "body"]),
     ("reauthenticate", &["credential"]),
     ("compatibility", &["body", "listener", "upstream"]),
-    ("respond", &["authorize", "body", "credential", "forward", "identify", "listener", "path", "passwords", "store"]),
+    (
+        "respond",
+        &[
+            "authorize",
+            "body",
+            "credential",
+            "forward",
+            "framing",
+            "identify",
+            "listener",
+            "path",
+            "passwords",
+            "store",
+        ],
+    ),
     (
         "api",
         &[

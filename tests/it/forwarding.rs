@@ -15,7 +15,7 @@ use crate::support::{
 async fn a_request_with_a_key_reaches_the_cluster_without_it() {
     on_one_thread(async {
         let upstream = Upstream::script([Reply::json(200, r#"{"count":3}"#)]);
-        let gateway = Gateway::spawn(&upstream).await;
+        let gateway = Gateway::spawn(&upstream);
         let key = gateway.superuser().await;
         let answer = gateway.send(request(Method::GET, "/logs/_count?q=a:b", &[("authorization", &key)])).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (200, r#"{"count":3}"#));
@@ -32,7 +32,7 @@ async fn a_request_with_a_key_reaches_the_cluster_without_it() {
 async fn nobody_gets_through_without_credentials() {
     on_one_thread(async {
         let upstream = Upstream::always(Reply::status(200));
-        let gateway = Gateway::spawn(&upstream).await;
+        let gateway = Gateway::spawn(&upstream);
         let answer = gateway.send(request(Method::GET, "/", &[])).await;
         assert_eq!(answer.status, 401);
         assert_eq!(answer.headers.get_all("www-authenticate").iter().count(), 3);
@@ -46,7 +46,7 @@ async fn nobody_gets_through_without_credentials() {
 async fn one_connection_serves_many_requests_and_so_does_one_to_the_cluster() {
     on_one_thread(async {
         let upstream = Upstream::always(Reply::json(200, "{}"));
-        let gateway = Gateway::spawn(&upstream).await;
+        let gateway = Gateway::spawn(&upstream);
         let key = gateway.superuser().await;
         let mut client = gateway.client().await;
         for _ in 0..5 {
@@ -63,8 +63,8 @@ async fn one_connection_serves_many_requests_and_so_does_one_to_the_cluster() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_cluster_is_a_504_in_its_time() {
     on_one_thread(async {
-        let late = Reply::After(Duration::from_secs(3600), Box::new(Reply::status(200)));
-        let gateway = Gateway::spawn(&Upstream::always(late)).await;
+        let late = Reply::After(Duration::from_hours(1), Box::new(Reply::status(200)));
+        let gateway = Gateway::spawn(&Upstream::always(late));
         let key = gateway.superuser().await;
         let began = tokio::time::Instant::now();
         let answer = gateway.send(request(Method::GET, "/logs/_search", &[("authorization", &key)])).await;
@@ -77,7 +77,7 @@ async fn a_silent_cluster_is_a_504_in_its_time() {
 #[tokio::test(start_paused = true)]
 async fn one_access_event_tells_the_request() {
     on_one_thread(async {
-        let gateway = Gateway::spawn(&Upstream::always(Reply::json(200, "{}"))).await;
+        let gateway = Gateway::spawn(&Upstream::always(Reply::json(200, "{}")));
         let key = gateway.superuser().await;
         let asked = request(Method::GET, "/logs/_search?secret=1", &[("authorization", &key), ("x-opaque-id", "o1")]);
         gateway.send(asked).await;

@@ -2,6 +2,9 @@
 
 pub(crate) mod client;
 pub(crate) mod gateway;
+pub(crate) mod process;
+pub(crate) mod server;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 /// Runs a test on one thread, as connections run in a data thread.

@@ -51,10 +51,10 @@ impl Api {
         };
         let descriptors = json!(new.role_descriptors);
         let created = self.keys.create(new).await?;
-        let change = json!({ "create": { "apikey": {
+        let change = json!({ "apikey": {
             "id": created.id, "name": name, "type": "rest", "expiration": created.expiration,
             "role_descriptors": descriptors,
-        } } });
+        } });
         self.record(call, "create_apikey", change);
 
         let secret = created.secret.expose();
@@ -166,5 +166,5 @@ fn creator(principal: &Principal) -> Creator {
 const CREATE: Action = Action {
     name: "cluster:admin/xpack/security/api_key/create",
     privileges: &["manage_own_api_key"],
-    granted_by: "cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]",
+    granted_by: ", this action is granted by the cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]",
 };

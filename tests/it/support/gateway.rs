@@ -62,12 +62,12 @@ impl std::io::Write for Log {
 
 impl Gateway {
     /// One with the defaults, in front of a cluster of one host.
-    pub(crate) async fn spawn(upstream: &Upstream) -> Self {
-        Self::with(upstream, |_| ()).await
+    pub(crate) fn spawn(upstream: &Upstream) -> Self {
+        Self::with(upstream, |_| ())
     }
 
     /// One with other settings than the defaults.
-    pub(crate) async fn with(upstream: &Upstream, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn with(upstream: &Upstream, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.store.url = StoreUrl::Memory;
         change(&mut config);

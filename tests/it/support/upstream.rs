@@ -30,7 +30,7 @@ struct State {
     /// When the script is at its end.
     otherwise: Option<Reply>,
     seen: RefCell<Vec<Seen>>,
-    wire: RefCell<Vec<u8>>,
+    wires: RefCell<Vec<Vec<u8>>>,
     connections: Cell<usize>,
     open: Cell<usize>,
     down: RefCell<Vec<usize>>,
@@ -101,7 +101,7 @@ impl Upstream {
             script: RefCell::new(script),
             otherwise,
             seen: RefCell::default(),
-            wire: RefCell::default(),
+            wires: RefCell::default(),
             connections: Cell::new(0),
             open: Cell::new(0),
             down: RefCell::default(),
@@ -115,7 +115,12 @@ impl Upstream {
 
     /// All bytes that the gateway sent, over all connections.
     pub(crate) fn wire(&self) -> Vec<u8> {
-        self.0.wire.borrow().clone()
+        self.0.wires.borrow().concat()
+    }
+
+    /// The same, by connection in the order of their opening.
+    pub(crate) fn wires(&self) -> Vec<Vec<u8>> {
+        self.0.wires.borrow().clone()
     }
 
     /// Connections opened so far.
@@ -145,10 +150,11 @@ impl Upstream {
         }
         let (near, far) = tokio::io::duplex(PIPE);
         let state = Rc::clone(&self.0);
-        state.connections.set(state.connections.get() + 1);
+        let connection = state.connections.replace(state.connections.get() + 1);
+        state.wires.borrow_mut().push(Vec::new());
         state.open.set(state.open.get() + 1);
         tokio::task::spawn_local(async move {
-            let recorded = Recorded { pipe: far, state: Rc::clone(&state) };
+            let recorded = Recorded { pipe: far, connection, state: Rc::clone(&state) };
             let service = service_fn(|request| {
                 let state = Rc::clone(&state);
                 async move { state.answer(host, request).await }
@@ -245,6 +251,7 @@ impl http_body::Body for Frames {
 /// A pipe whose incoming bytes are kept.
 struct Recorded {
     pipe: DuplexStream,
+    connection: usize,
     state: Rc<State>,
 }
 
@@ -252,7 +259,7 @@ impl AsyncRead for Recorded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.pipe).poll_read(cx, buf);
-        self.state.wire.borrow_mut().extend_from_slice(&buf.filled()[before..]);
+        self.state.wires.borrow_mut()[self.connection].extend_from_slice(&buf.filled()[before..]);
         polled
     }
 }

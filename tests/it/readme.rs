@@ -1,0 +1,24 @@
+//! The README is held to what the code does.
+
+use std::{fs, path::Path};
+
+use searchgate::config::{Config, Environment};
+
+#[test]
+fn its_configurations_are_good_but_for_files_that_are_not_here_and_what_it_says_is_refused() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let blocks: Vec<&str> =
+        readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+    assert_eq!(blocks.len(), 4);
+    let folder = tempfile::tempdir().unwrap();
+    for block in blocks {
+        let file = folder.path().join("readme.yml");
+        fs::write(&file, block).unwrap();
+        let Err(problems) = Config::load(&[file], &Environment::default()) else { continue };
+        for problem in problems.0 {
+            let text = problem.to_string();
+            let broker = block.contains("shape: broker") && text.contains("this version");
+            assert!(text.contains("cannot read") || text.contains("cannot be read") || broker, "{block}\n{text}");
+        }
+    }
+}
