@@ -230,7 +230,8 @@ where
         let activity = Rc::clone(&activity);
         move |request| {
             let (handler, peer, activity) = (Rc::clone(&handler), Rc::clone(&peer), Rc::clone(&activity));
-            async move { Ok::<_, Infallible>(handler.handle(request, peer, activity).await) }
+            // Hyper keeps room for this as long as the connection lives: 5 KB that an idle one need not hold.
+            Box::pin(async move { Ok::<_, Infallible>(handler.handle(request, peer, activity).await) })
         }
     });
     let header_bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX);
