@@ -77,8 +77,7 @@ pub fn identify_caller(
     product: Product,
 ) -> Result<(), ForwardError> {
     let Some(principal) = permit.principal() else { return Ok(()) };
-    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| ForwardError::Unnameable);
-    let name = &principal.identity.username;
+    let name = || told(&principal.identity.username);
     match kind {
         IdentityKind::RunAs => {
             let header = if product == Product::Opensearch {
@@ -86,19 +85,29 @@ pub fn identify_caller(
             } else {
                 "es-security-runas-user"
             };
-            headers.insert(header, value(name)?);
+            headers.insert(header, name()?);
         }
         IdentityKind::ProxyHeaders => {
             let roles = &principal.identity.roles;
-            if roles.iter().any(|role| role.contains(',')) {
-                return Err(ForwardError::Unnameable); // the cluster would read two
+            if roles.iter().any(|role| role.contains(',') || told(role).is_err()) {
+                return Err(ForwardError::Unnameable);
             }
-            headers.insert("x-proxy-user", value(name)?);
-            headers.insert("x-proxy-roles", value(&roles.join(","))?);
+            headers.insert("x-proxy-user", name()?);
+            let roles = HeaderValue::from_str(&roles.join(",")).map_err(|_| ForwardError::Unnameable)?;
+            headers.insert("x-proxy-roles", roles);
         }
         IdentityKind::Jwt(_) | IdentityKind::None => {}
     }
     Ok(())
+}
+
+/// A name as a header carries it. The cluster decodes other bytes as Latin-1 and trims blanks, and so would read
+/// somebody else's.
+fn told(name: &str) -> Result<HeaderValue, ForwardError> {
+    if name.is_empty() || name.trim() != name || !name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err(ForwardError::Unnameable);
+    }
+    HeaderValue::from_str(name).map_err(|_| ForwardError::Unnameable)
 }
 
 /// Sends one request. The permit is the proof that somebody judged it.

@@ -315,6 +315,23 @@ async fn proxy_authentication_is_told_name_roles_and_address() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_name_no_header_carries_does_not_go_on_in_the_gateways() {
+    on_one_thread(async {
+        for kind in [IdentityKind::RunAs, IdentityKind::ProxyHeaders] {
+            let upstream = Upstream::always(Reply::status(200));
+            let gateway = Gateway::with(&upstream, |config| config.upstream.identity = kind);
+            for name in ["zoë", " elastic", "a\nb", ""] {
+                let key = gateway.superuser_named(name).await;
+                let answer = gateway.send(request(Method::GET, "/", &[("authorization", &key)])).await;
+                assert_eq!(answer.status, 503, "{name:?}");
+            }
+            assert!(upstream.wire().is_empty());
+        }
+    })
+    .await;
+}
+
 const VENDOR: &str = "application/vnd.elasticsearch+json; compatible-with=9";
 
 /// The media types that the cluster sees, and the type and product that the client gets.
