@@ -89,11 +89,13 @@ impl Api {
     pub async fn answer(&self, request: Request<Body>, principal: Arc<Principal>, peer: &Peer) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let facts = facts(&parts);
-        if let Err(exception) = media::check(&parts.headers, !matches!(body, Body::Empty)) {
+        let decision = decision::serves(parts.uri.path());
+        // What a decision is asked about has media types of its own.
+        if !decision && let Err(exception) = media::check(&parts.headers, !matches!(body, Body::Empty)) {
             // Headers that make no sense do not shape the answer either.
             return Failure::from(exception).response(&RequestFacts { accept: None, content_type: None, ..facts });
         }
-        let served = if decision::serves(parts.uri.path()) {
+        let served = if decision {
             decision::decide(self, &parts, &principal, peer)
         } else {
             self.serve(&parts, body, &principal, peer).await.map(|reply| es::answer(reply.status, &reply.body, &facts))

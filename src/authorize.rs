@@ -3,7 +3,7 @@
 //! Until requests are read as actions on indices, which takes the table of routes, only callers who may do everything
 //! reach the cluster. All others are refused, under a name that stands for any action.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, net::IpAddr, sync::Arc};
 
 use http::Method;
 
@@ -96,12 +96,18 @@ impl Authorizer {
         Self { audit }
     }
 
-    /// Whether `principal` may send this request to the cluster.
+    /// Whether `principal`, at the address `client`, may send this request to the cluster.
     ///
     /// # Errors
     ///
     /// [`AuthorizeError`] when not.
-    pub fn check(&self, principal: &Arc<Principal>, method: &Method, path: &str) -> Result<Permit, AuthorizeError> {
+    pub fn check(
+        &self,
+        principal: &Arc<Principal>,
+        client: Option<IpAddr>,
+        method: &Method,
+        path: &str,
+    ) -> Result<Permit, AuthorizeError> {
         if principal.privileges.allows_everything() {
             return Ok(Permit { grant: Grant::Principal(Arc::clone(principal)) });
         }
@@ -111,6 +117,7 @@ impl Authorizer {
             realm: Some(&principal.realm),
             authentication: Some(principal.authentication),
             api_key: principal.api_key.as_ref(),
+            client,
             method: Some(method.as_str()),
             path: Some(path),
             ..AuditEvent::default()
@@ -181,7 +188,7 @@ mod tests {
     }
 
     fn check(principal: Principal) -> Result<Permit, AuthorizeError> {
-        Authorizer::new(Audit::off()).check(&Arc::new(principal), &Method::GET, "/logs/_search")
+        Authorizer::new(Audit::off()).check(&Arc::new(principal), None, &Method::GET, "/logs/_search")
     }
 
     #[test]

@@ -117,10 +117,18 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // Nobody is left to tell when standard error is closed.
             let _ = writeln!(io::stderr(), "searchgate: {error:#}");
-            let bad = error.is::<Problems>() || matches!(error.downcast_ref(), Some(StartError::NoBootstrapPassword));
-            if bad { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
+            if is_bad_configuration(&error) { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
         }
     }
+}
+
+fn is_bad_configuration(error: &anyhow::Error) -> bool {
+    let start = |error: &StartError| {
+        matches!(error, StartError::NoBootstrapPassword | StartError::Tls { .. } | StartError::Upstream(_))
+    };
+    error.is::<Problems>()
+        || error.downcast_ref().is_some_and(start)
+        || error.downcast_ref().is_some_and(|error| !matches!(error, check::CheckError::Print(_)))
 }
 
 impl Command {
@@ -128,12 +136,7 @@ impl Command {
         let mut output = io::stdout().lock();
         match self {
             Self::Check { config, print_effective } => {
-                check::check(&config.files, &Environment::of_process(), print_effective, &mut output).map_err(
-                    |error| match error {
-                        check::CheckError::Bad(problems) => anyhow::Error::new(problems),
-                        error @ check::CheckError::Print(_) => error.into(),
-                    },
-                )?;
+                check::check(&config.files, &Environment::of_process(), print_effective, &mut output)?;
             }
             Self::Completions { shell } => {
                 clap_complete::generate(shell, &mut Arguments::command(), "searchgate", &mut output);

@@ -172,7 +172,8 @@ impl Door {
         } else {
             match self.identify(&parts, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
-                    shared.authorizer.check(&principal, &parts.method, parts.uri.path())?
+                    let client = peer.client_ip(&parts.headers);
+                    shared.authorizer.check(&principal, client, &parts.method, parts.uri.path())?
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, std::mem::take(unread));

@@ -10,7 +10,9 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
+use parking_lot::Mutex;
 use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::sync::Notify;
 
 use crate::{
     config::{self, HostUrl},
@@ -27,10 +29,9 @@ pub mod upload;
 #[derive(Debug)]
 pub struct Upstream {
     hosts: Box<[Host]>,
-    ssl: config::UpstreamSsl,
     tls: ArcSwapOption<ClientConfig>,
-    /// Digest of the files that `tls` was made of.
-    tls_seen: parking_lot::Mutex<Option<pem::FilesDigest>>,
+    /// The settings and the digest of the files that `tls` was made of.
+    tls_seen: Mutex<Option<(config::UpstreamSsl, pem::FilesDigest)>>,
     /// To open a connection.
     pub connect_timeout: Duration,
     /// To the first byte of an answer.
@@ -38,7 +39,8 @@ pub struct Upstream {
     health_interval: Duration,
     eject_after: u32,
     product: AtomicU8,
-    refuses_strangers: AtomicBool,
+    /// A host came back: it may have become something else.
+    returned: Notify,
     metrics: Arc<Metrics>,
 }
 
@@ -55,6 +57,7 @@ pub struct Host {
     server_name: Option<ServerName<'static>>,
     failures: AtomicU32,
     ejected: AtomicBool,
+    refuses_strangers: AtomicBool,
 }
 
 /// What the cluster is.
@@ -93,38 +96,36 @@ impl Upstream {
         let hosts = config.hosts.iter().map(Host::new).collect::<Result<Box<[Host]>, _>>()?;
         let upstream = Self {
             hosts,
-            ssl: config.ssl.clone(),
             tls: ArcSwapOption::empty(),
-            tls_seen: parking_lot::Mutex::default(),
+            tls_seen: Mutex::default(),
             connect_timeout: config.connect_timeout,
             request_timeout: config.request_timeout,
             health_interval: config.health_interval,
             eject_after: config.eject_after.max(1),
             product: AtomicU8::new(Product::Unknown as u8),
-            refuses_strangers: AtomicBool::new(false),
+            returned: Notify::new(),
             metrics,
         };
-        upstream.reload_tls()?;
+        upstream.reload_tls(&config.ssl)?;
         Ok(upstream)
     }
 
-    /// Reads certificates and CAs again where their files changed; returns whether they did. New connections use
-    /// them.
+    /// Takes over `ssl` and what its files hold now; returns whether anything changed. New connections use it.
     ///
     /// # Errors
     ///
-    /// [`UpstreamError::Tls`]; the old material stays.
-    pub fn reload_tls(&self) -> Result<bool, UpstreamError> {
+    /// [`UpstreamError::Tls`]; the old settings and material stay.
+    pub fn reload_tls(&self, ssl: &config::UpstreamSsl) -> Result<bool, UpstreamError> {
         if !self.hosts.iter().any(|host| host.url.tls) {
             return Ok(false);
         }
         let mut last = self.tls_seen.lock();
-        let seen = tls::seen(&self.ssl)?;
-        if *last == Some(seen) {
+        let seen = Some((ssl.clone(), tls::seen(ssl)?));
+        if *last == seen {
             return Ok(false);
         }
-        self.tls.store(Some(tls::client_tls(&self.ssl)?));
-        *last = Some(seen);
+        self.tls.store(Some(tls::client_tls(ssl)?));
+        *last = seen;
         Ok(true)
     }
 
@@ -144,10 +145,11 @@ impl Upstream {
         }
     }
 
-    /// Whether the cluster was last seen to refuse a request without credentials.
+    /// Whether every host was last seen to refuse a request without credentials. One that was never seen counts as
+    /// open.
     #[must_use]
     pub fn refuses_strangers(&self) -> bool {
-        self.refuses_strangers.load(Ordering::Relaxed)
+        self.hosts.iter().all(|host| host.refuses_strangers.load(Ordering::Relaxed))
     }
 
     /// A host answered: it is taken back at once.
@@ -155,6 +157,7 @@ impl Upstream {
         // Read before write: the common case must not take the cache line from the other threads.
         if host.failures.load(Ordering::Relaxed) != 0 {
             host.failures.store(0, Ordering::Relaxed);
+            self.returned.notify_one();
         }
         if host.ejected.load(Ordering::Relaxed) && host.ejected.swap(false, Ordering::Relaxed) {
             tracing::info!(upstream = &*host.name, "host is back");
@@ -189,6 +192,7 @@ impl Host {
             server_name,
             failures: AtomicU32::new(0),
             ejected: AtomicBool::new(false),
+            refuses_strangers: AtomicBool::new(false),
         })
     }
 

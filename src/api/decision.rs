@@ -11,7 +11,7 @@ use crate::{
     listener::peer::Peer,
     model::Principal,
     path,
-    respond::{Exception, es},
+    respond::{Exception, Rejection, es},
 };
 
 /// Whether a path is this endpoint.
@@ -34,8 +34,13 @@ pub(super) fn decide(
         if !peer.trusted {
             return Err(Exception::argument("the original request is taken from trusted_proxies only").into());
         }
+        if matches!(method, Method::CONNECT | Method::TRACE) {
+            return Err(Failure::Rejection(Rejection::MethodNotAllowed));
+        }
         path::route(&method, &target, Version::HTTP_11).map_err(|error| Exception::argument(error.to_string()))?;
-        api.authorizer.check(principal, &method, target.path()).map_err(|error| Failure::Rejection(error.into()))?;
+        api.authorizer
+            .check(principal, peer.client_ip(&parts.headers), &method, target.path())
+            .map_err(|error| Failure::Rejection(error.into()))?;
     }
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::OK;
@@ -54,24 +59,22 @@ pub(super) fn decide(
 
 /// What the proxy asks about, in nginx's words or in Traefik's.
 fn question(headers: &HeaderMap) -> Result<Option<(Method, Uri)>, Exception> {
-    for (method, target) in QUESTIONS {
-        let (method, target) = match (headers.get(method), headers.get(target)) {
-            (None, None) => continue,
-            (Some(method), Some(target)) => (method, target),
-            _ => return Err(Exception::argument(format!("[{method}] and [{target}] belong together"))),
-        };
-        let method = Method::from_bytes(method.as_bytes());
-        let target = Uri::try_from(target.as_bytes());
-        return match (method, target) {
-            (Ok(method), Ok(target)) => Ok(Some((method, target))),
-            _ => Err(Exception::argument("the original request is none")),
-        };
+    // A proxy that writes one pair may pass on a forged other, and one value in front of its own.
+    let asked: Vec<_> = QUESTIONS.iter().flat_map(|name| headers.get_all(*name)).collect();
+    match *asked.as_slice() {
+        [] => Ok(None),
+        [method, target] if QUESTIONS.chunks(2).any(|pair| pair.iter().all(|name| headers.contains_key(*name))) => {
+            match (Method::from_bytes(method.as_bytes()), Uri::try_from(target.as_bytes())) {
+                (Ok(method), Ok(target)) => Ok(Some((method, target))),
+                _ => Err(Exception::argument("the original request is none")),
+            }
+        }
+        _ => Err(Exception::argument("one method and one target of the original request are needed")),
     }
-    Ok(None)
 }
 
-const QUESTIONS: [(&str, &str); 2] =
-    [("x-original-method", "x-original-uri"), ("x-forwarded-method", "x-forwarded-uri")];
+/// Pairs of method and target.
+const QUESTIONS: [&str; 4] = ["x-original-method", "x-original-uri", "x-forwarded-method", "x-forwarded-uri"];
 const X_AUTH_USER: HeaderName = HeaderName::from_static("x-auth-user");
 const X_AUTH_ROLES: HeaderName = HeaderName::from_static("x-auth-roles");
 const X_AUTH_REALM: HeaderName = HeaderName::from_static("x-auth-realm");

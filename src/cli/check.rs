@@ -2,7 +2,11 @@
 
 use std::{io::Write, path::PathBuf};
 
-use crate::config::{Config, Environment, Problems};
+use crate::{
+    config::{Config, Environment, Problems},
+    listener::tls::{Reloading, ServerTlsError},
+    upstream::tls::{ClientTlsError, client_tls},
+};
 
 /// Why a configuration was not found to be good.
 #[derive(Debug, thiserror::Error)]
@@ -10,9 +14,15 @@ pub enum CheckError {
     /// It is bad: exit code 78.
     #[error(transparent)]
     Bad(#[from] Problems),
+    /// TLS material for the cluster that does not work: exit code 78.
+    #[error("upstream.ssl")]
+    ClientTls(#[from] ClientTlsError),
     /// Nobody reads the answer.
     #[error("cannot print")]
     Print(#[source] std::io::Error),
+    /// TLS material of a listener that does not work: exit code 78.
+    #[error("listeners.ssl")]
+    ServerTls(#[from] ServerTlsError),
 }
 
 /// Checks the configuration; prints it, secrets redacted, if that is wanted.
@@ -27,6 +37,14 @@ pub fn check(
     output: &mut impl Write,
 ) -> Result<(), CheckError> {
     let config = Config::check(files, environment)?;
+    for listener in &config.listeners {
+        if let Some(ssl) = &listener.ssl {
+            Reloading::new(ssl.clone())?;
+        }
+    }
+    if config.upstream.hosts.iter().any(|host| host.tls) {
+        client_tls(&config.upstream.ssl)?;
+    }
     if print_effective {
         output.write_all(config.to_yaml().as_bytes()).map_err(CheckError::Print)?;
     }
@@ -36,6 +54,7 @@ pub fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listener::development;
 
     fn checked(yaml: &str, print_effective: bool) -> Result<String, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -51,6 +70,15 @@ mod tests {
     fn a_good_configuration_prints_nothing_unless_asked() {
         assert_eq!(checked("tokens: {access_lifetime: 10m}", false), Ok(String::new()));
         assert!(checked("tokens: {access_lifetime: 10m}", true).unwrap().contains("access_lifetime: 10m\n"));
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_told() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (one, two) = (development::make(one.path()).unwrap(), development::make(two.path()).unwrap());
+        let [certificate, key] = [one.leaf.certificate, two.leaf.key].map(|file| file.display().to_string());
+        let listener = format!("{{address: \"127.0.0.1:0\", ssl: {{certificate: {certificate}, key: {key}}}}}");
+        assert!(checked(&format!("listeners: [{listener}]"), false).is_err());
     }
 
     #[test]

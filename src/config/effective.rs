@@ -115,7 +115,10 @@ fn is_reloadable(path: &str) -> bool {
     let parts: Vec<&str> = path.split('.').collect();
     matches!(
         parts.as_slice(),
-        ["limits", ..] | ["logging", "level"] | ["listeners", _, "ssl", _, ..] | ["upstream", "ssl", ..]
+        ["limits", "header_bytes" | "body_bytes" | "header_timeout" | "idle_timeout"]
+            | ["logging", "level"]
+            | ["listeners", _, "ssl", _, ..]
+            | ["upstream", "ssl", ..]
     )
 }
 

@@ -428,15 +428,15 @@ enrollment: { enabled: true }
 fn a_reload_names_what_needs_a_restart_and_only_that() {
     let old = good("listeners: [{address: '127.0.0.1:1'}]");
     let limits = good(
-        "{listeners: [{address: '127.0.0.1:1'}], limits: {connections: 5}, logging: {level: debug}, upstream: {ssl: {certificate_authorities: []}}}",
+        "{listeners: [{address: '127.0.0.1:1'}], limits: {body_bytes: 5mb}, logging: {level: debug}, upstream: {ssl: {certificate_authorities: []}}}",
     );
     assert!(old.restart_needed(&limits).is_empty());
     let more = good(
-        "{listeners: [{address: '127.0.0.1:1', shape: sidecar}], tokens: {reuse_window: 0}, upstream: {hosts: ['http://a']}, logging: {format: json}}",
+        "{listeners: [{address: '127.0.0.1:1', shape: sidecar}], tokens: {reuse_window: 0}, upstream: {hosts: ['http://a']}, limits: {connections: 5}, logging: {format: json}}",
     );
     assert_eq!(
         old.restart_needed(&more),
-        ["listeners.0.shape", "upstream.hosts.0", "tokens.reuse_window", "logging.format"]
+        ["listeners.0.shape", "upstream.hosts.0", "tokens.reuse_window", "limits.connections", "logging.format"]
     );
     let store = |url: &str| good(&format!("store: {{url: 'postgres://{url}', master_key_file: k}}"));
     assert_eq!(store("a").restart_needed(&store("b")), ["store.url"]);

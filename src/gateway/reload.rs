@@ -25,8 +25,6 @@ impl Reloader {
 
     /// Reads everything again (SIGHUP).
     pub fn reload(&mut self, built: &Built) {
-        self.complaints.clear();
-        self.refresh(built);
         let new = match (self.again)() {
             Ok(new) => new,
             Err(problems) => {
@@ -43,6 +41,15 @@ impl Reloader {
         built.shared.limits.store(new.limits.clone().into());
         self.running.limits = new.limits;
         self.running.logging.level = new.logging.level;
+        self.running.upstream.ssl = new.upstream.ssl;
+        for (running, new) in self.running.listeners.iter_mut().zip(new.listeners) {
+            // TLS is not turned on or off under open connections.
+            if let (Some(running), Some(new)) = (&mut running.ssl, new.ssl) {
+                *running = new;
+            }
+        }
+        self.complaints.clear();
+        self.refresh(built);
         tracing::info!("configuration reloaded");
     }
 
@@ -52,14 +59,14 @@ impl Reloader {
         let mut complaints = Vec::new();
         for (listener, (site, tls)) in self.running.listeners.iter().zip(&built.sites) {
             site.credentials.renew();
-            match tls.as_ref().map(|tls| tls.reload()) {
+            match tls.as_ref().zip(listener.ssl.as_ref()).map(|(tls, ssl)| tls.reload(ssl)) {
                 Some(Ok(true)) => tracing::info!(listener = %listener.address, "certificates reloaded"),
                 Some(Err(error)) => complaints.push(format!("listener [{}]: {}", listener.address, chain(&error))),
                 Some(Ok(false)) | None => {}
             }
         }
         built.credentials.renew();
-        match built.shared.upstream.reload_tls() {
+        match built.shared.upstream.reload_tls(&self.running.upstream.ssl) {
             Ok(true) => tracing::info!("certificates for the cluster reloaded"),
             Err(error) => complaints.push(format!("upstream: {}", chain(&error))),
             Ok(false) => {}

@@ -83,7 +83,9 @@ pub async fn run(
     };
     stop.cancel();
     tasks.close();
-    tasks.wait().await;
+    if drained == Drained::Clean {
+        tasks.wait().await;
+    }
     built.shared.audit.flush().await;
     built.telemetry.flush().await;
     Ok(drained)

@@ -183,7 +183,9 @@ impl IdentifyError {
             self,
             Self::Missing
                 | Self::Password { known: false, .. }
-                | Self::Refused(Refusal::KeyUnknown(_) | Refusal::TokenUnknown)
+                | Self::Refused(
+                    Refusal::KeyEncoding(_) | Refusal::KeyUnknown(_) | Refusal::KeyValue | Refusal::TokenUnknown
+                )
         )
     }
 }

@@ -537,7 +537,8 @@ mod guessing {
             let shown = pass(Shown::basic("stranger", &format!("guess {guess}")));
             assert!(gate.identify(&shown).await.unwrap_err().is_unclaimed());
         }
-        for shown in [Shown::default(), Shown::api_key("a:b"), Shown::bearer("token")] {
+        let foreign = Shown::authorization("ApiKey essu_x");
+        for shown in [Shown::default(), Shown::api_key("a:b"), Shown::bearer("token"), foreign] {
             assert!(gate.identify(&pass(shown)).await.unwrap_err().is_unclaimed());
         }
         for shown in [Shown::basic("u", "wrong"), Shown::basic("elastic", "wrong"), Shown::authorization("Basic !")] {

@@ -68,9 +68,11 @@ impl Peer {
         Self { address: None, trusted: false, proxies: Arc::default(), tls: None, local: None, forwarded_for: None }
     }
 
-    /// Takes the address that a PROXY header names.
+    /// Takes the address that a PROXY header names. Trust in the balancer that sent it does not extend to its clients:
+    /// their forwarding headers are believed only if they are trusted proxies themselves.
     pub fn name(&mut self, source: SocketAddr) {
         self.address = Some(source);
+        self.trusted = trusted(&self.proxies, source.ip());
         self.forwarded_for = HeaderValue::from_str(&source.ip().to_string()).ok();
     }
 

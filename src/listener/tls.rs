@@ -26,10 +26,9 @@ use crate::{
 /// A handshake takes the configuration of its moment with it, so a reload touches no open connection.
 #[derive(Debug)]
 pub struct Reloading {
-    ssl: ListenerSsl,
     current: ArcSwap<ServerConfig>,
-    /// Digest of the files behind `current`; held while they are read again.
-    seen: Mutex<FilesDigest>,
+    /// The settings and the digest of the files behind `current`; held while they are read again.
+    seen: Mutex<(ListenerSsl, FilesDigest)>,
 }
 
 /// TLS material of a listener that cannot be used.
@@ -58,7 +57,7 @@ impl Reloading {
     pub fn new(ssl: ListenerSsl) -> Result<Self, ServerTlsError> {
         let material = Material::read(&ssl)?;
         let current = ArcSwap::from_pointee(material.configure(&ssl)?);
-        Ok(Self { current, seen: Mutex::new(material.seen()), ssl })
+        Ok(Self { current, seen: Mutex::new((ssl, material.seen())) })
     }
 
     /// What new connections use.
@@ -67,19 +66,19 @@ impl Reloading {
         self.current.load_full()
     }
 
-    /// Reads the files again where their content changed; returns whether it did.
+    /// Takes over `ssl` and what its files hold now; returns whether anything changed.
     ///
     /// # Errors
     ///
-    /// [`ServerTlsError`]; the old material stays.
-    pub fn reload(&self) -> Result<bool, ServerTlsError> {
+    /// [`ServerTlsError`]; the old settings and material stay.
+    pub fn reload(&self, ssl: &ListenerSsl) -> Result<bool, ServerTlsError> {
         let mut seen = self.seen.lock();
-        let material = Material::read(&self.ssl)?;
-        let found = material.seen();
+        let material = Material::read(ssl)?;
+        let found = (ssl.clone(), material.seen());
         if *seen == found {
             return Ok(false);
         }
-        self.current.store(Arc::new(material.configure(&self.ssl)?));
+        self.current.store(Arc::new(material.configure(ssl)?));
         *seen = found;
         Ok(true)
     }

@@ -45,7 +45,7 @@ pub async fn probe_all(upstream: &Arc<Upstream>, credential: &ProbeCredential) {
     while probes.join_next().await.is_some() {}
 }
 
-/// Asks every host at each interval until `stop`.
+/// Asks every host at each interval, and when one came back, until `stop`.
 pub async fn watch(upstream: Arc<Upstream>, credential: ProbeCredential, stop: CancellationToken) {
     let mut interval = tokio::time::interval(upstream.health_interval);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -53,7 +53,12 @@ pub async fn watch(upstream: Arc<Upstream>, credential: ProbeCredential, stop: C
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = interval.tick() => probe_all(&upstream, &credential).await,
+            _ = interval.tick() => {}
+            () = upstream.returned.notified() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = probe_all(&upstream, &credential) => {}
         }
     }
 }
@@ -73,7 +78,7 @@ async fn probe(upstream: &Upstream, host: &Host, credential: &ProbeCredential) {
                 upstream.product.store(told.product as u8, Ordering::Relaxed);
             }
             if bare {
-                upstream.refuses_strangers.store(told.status == StatusCode::UNAUTHORIZED, Ordering::Relaxed);
+                host.refuses_strangers.store(told.status == StatusCode::UNAUTHORIZED, Ordering::Relaxed);
             }
         }
         Err(error) => {

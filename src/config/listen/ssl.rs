@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::text;
 
 /// A listener's TLS.
-#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(from = "RawSsl", into = "RawSsl")]
 #[schemars(with = "RawSsl")]
 pub struct ListenerSsl {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{CertificateFiles, text};
 
 /// TLS to the cluster.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(try_from = "RawUpstreamSsl", into = "RawUpstreamSsl")]
 #[schemars(with = "RawUpstreamSsl")]
 pub struct UpstreamSsl {

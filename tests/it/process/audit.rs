@@ -4,10 +4,11 @@ use std::fs;
 
 use http::Method;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::support::{
     client::{request, with_body},
-    process::{Setup, basic, elastic},
+    process::{PATIENCE, Setup, basic, elastic, until},
     server::Server,
 };
 
@@ -35,13 +36,12 @@ async fn what_happens_has_elasticsearchs_names() {
     });
     assert_eq!(success["authentication.type"], "API_KEY");
     assert_eq!(success["url.path"], "/logs/_search");
-    assert_eq!(success["request.method"], "GET");
     let failed = process.audited("authentication_failed", |event| event["event.action"] == "authentication_failed");
     assert_eq!(failed["user.name"], "elastic");
     assert_eq!(failed["event.type"], "rest");
     let denied = process.audited("access_denied", |event| event["event.action"] == "access_denied");
     assert_eq!(denied["user.name"], "jack");
-    assert!(denied["origin.address"].as_str().unwrap().starts_with("127.0.0.1"), "{denied}");
+    assert_eq!(denied["origin.address"], "127.0.0.1");
     let invalidated = process.audited("invalidate_apikeys", |event| event["event.action"] == "invalidate_apikeys");
     assert_eq!(invalidated["invalidate"]["apikeys"]["ids"], json!([id]));
     assert!(!fs::read_to_string(process.setup.path("audit.json")).unwrap().contains("hidden"));
@@ -55,12 +55,18 @@ async fn a_renamed_file_is_opened_again_on_sigusr1() {
     process.audited("the first key", |event| event["create"]["apikey"]["name"] == "before");
     fs::rename(&file, &old).unwrap();
     process.key("between").await;
+    until("the event in the old file", || fs::read_to_string(&old).unwrap().contains("between").then_some(()));
     process.running.signal("USR1");
-    crate::support::process::until("the new file", || file.exists().then_some(()));
-    process.key("after").await;
-    process.audited("the last key", |event| event["create"]["apikey"]["name"] == "after");
+    // The file is opened again when there is something to write.
+    let deadline = Instant::now() + PATIENCE;
+    while !file.exists() {
+        assert!(Instant::now() < deadline, "no new file");
+        process.key("after").await;
+    }
+    process.key("rotated").await;
+    process.audited("the last key", |event| event["create"]["apikey"]["name"] == "rotated");
     let old = fs::read_to_string(&old).unwrap();
-    assert!(old.contains("between") && !old.contains("after"), "{old}");
+    assert!(old.contains("between") && !old.contains("rotated"), "{old}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,9 @@
 //! SIGTERM: what was taken is finished, nothing new is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Instant};
 
 use super::{Ended, Load, full};
 use crate::support::{

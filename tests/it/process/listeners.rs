@@ -42,6 +42,17 @@ async fn a_proxy_header_of_a_trusted_proxy_names_the_client() {
     process.audited("the client's address", |event| event["origin.address"] == "203.0.113.9");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_in_one_packet_with_a_proxy_header_is_not_lost() {
+    let server = Server::start();
+    let process = behind_proxies(&server, "127.0.0.0/8");
+    let head =
+        format!("GET /logs/_count HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: {}\r\n\r\n", elastic());
+    let answer = answer_to(process.address(), &[&*binary_header(), head.as_bytes()].concat()).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(server.seen()[0].1["x-forwarded-for"], "203.0.113.9");
+}
+
 /// What comes back before the connection ends.
 async fn answer_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -9,13 +9,14 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Condvar, Mutex},
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Method, Request};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::support::client::{Answer, with_body};
 
@@ -219,6 +220,7 @@ impl Lines {
 }
 
 /// Asks again and again until there is an answer.
+#[expect(clippy::disallowed_methods, reason = "this thread serves nobody: the runtime of a test has others")]
 pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
