@@ -8,6 +8,8 @@ use std::{fmt::Write as _, net::IpAddr, sync::Arc};
 use http::Method;
 
 use crate::{
+    config::Shape,
+    identify::IdentifyError,
     model::Principal,
     telemetry::audit::{Audit, AuditEvent},
 };
@@ -49,22 +51,22 @@ pub struct Authorizer {
 }
 
 impl Permit {
-    /// For `OPTIONS`, which needs no credentials and is forwarded with none.
+    /// For `OPTIONS`, which needs no credentials and is forwarded with none; for no other method.
     #[must_use]
-    pub fn options() -> Self {
-        Self { grant: Grant::Bare }
+    pub fn options(method: &Method) -> Option<Self> {
+        (method == Method::OPTIONS).then_some(Self { grant: Grant::Bare })
     }
 
-    /// For callers whose credential no realm here claims: the cluster will judge it.
+    /// For callers whose credential no realm here claims: the cluster will judge it. Others stay refused.
     #[must_use]
-    pub fn passthrough() -> Self {
-        Self { grant: Grant::PassThrough }
+    pub fn passthrough(refusal: &IdentifyError) -> Option<Self> {
+        refusal.is_unclaimed().then_some(Self { grant: Grant::PassThrough })
     }
 
-    /// For the callers of a sidecar listener.
+    /// For the callers of a sidecar listener, and of no other.
     #[must_use]
-    pub fn sidecar() -> Self {
-        Self { grant: Grant::Sidecar }
+    pub fn sidecar(shape: Shape) -> Option<Self> {
+        (shape == Shape::Sidecar).then_some(Self { grant: Grant::Sidecar })
     }
 
     /// Who was judged, where somebody was.

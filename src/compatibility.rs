@@ -27,7 +27,7 @@ pub enum Mode {
 #[derive(Clone, Debug, Default)]
 pub struct Rewrite {
     /// The client asked in the vendor's media type of this version.
-    vendor: Option<char>,
+    vendor: Option<u8>,
     document: Option<Document>,
 }
 
@@ -159,21 +159,22 @@ fn edit(document: &Document, bytes: &[u8]) -> Option<Bytes> {
 
 /// Turns `application/vnd.elasticsearch+X;compatible-with=N` into `application/X` in the header `name`, wherever it
 /// stands in a list; returns the first N.
-fn translate(headers: &mut HeaderMap, name: &HeaderName) -> Option<char> {
-    let value = headers.get(name)?.to_str().ok()?;
-    if !contains_vendor(value) {
+fn translate(headers: &mut HeaderMap, name: &HeaderName) -> Option<u8> {
+    if !headers.get_all(name).iter().any(|value| contains_vendor(value.as_bytes())) {
         return None;
     }
     let mut version = None;
-    let mut plain = String::with_capacity(value.len());
-    for (position, item) in value.split(',').enumerate() {
-        if position > 0 {
+    let mut plain = String::new();
+    // Several lines are one list.
+    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    for item in lines.flat_map(|line| line.split(',')) {
+        if !plain.is_empty() {
             plain.push(',');
         }
         for (index, part) in item.split(';').map(str::trim).enumerate() {
             let lower = part.to_ascii_lowercase();
             if let Some(number) = lower.strip_prefix("compatible-with=") {
-                version = version.or(number.chars().next().filter(char::is_ascii_digit));
+                version = version.or_else(|| number.trim_matches('"').parse::<u8>().ok());
                 continue;
             }
             if index > 0 {
@@ -186,11 +187,11 @@ fn translate(headers: &mut HeaderMap, name: &HeaderName) -> Option<char> {
         }
     }
     headers.insert(name.clone(), HeaderValue::try_from(plain).ok()?);
-    Some(version.unwrap_or('8'))
+    Some(version.unwrap_or(8))
 }
 
-fn contains_vendor(value: &str) -> bool {
-    value.as_bytes().windows(VENDOR.len()).any(|window| window.eq_ignore_ascii_case(VENDOR.as_bytes()))
+fn contains_vendor(value: &[u8]) -> bool {
+    value.windows(VENDOR.len()).any(|window| window.eq_ignore_ascii_case(VENDOR.as_bytes()))
 }
 
 const VENDOR: &str = "application/vnd.elasticsearch+";

@@ -59,6 +59,10 @@ pub fn head(parts: Parts, body: &Body) -> Request<()> {
     *request.method_mut() = method;
     *request.uri_mut() = origin_form(uri);
     *request.headers_mut() = headers;
+    if matches!(body, Body::Empty) && request.headers().get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+    {
+        request.headers_mut().remove(header::CONTENT_LENGTH);
+    }
     if !body.is_end_stream() && body.size_hint().exact().is_none() {
         request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
@@ -81,12 +85,14 @@ pub fn identify_caller(
     let name = &principal.identity.username;
     match kind {
         IdentityKind::RunAs => {
-            let header = if product == Product::Opensearch {
-                "opendistro_security_impersonate_as"
-            } else {
-                "es-security-runas-user"
-            };
-            headers.insert(header, value(name)?);
+            // Each product ignores the other's header, and so would run the request as the gateway: a cluster that has
+            // not told what it is is shown both.
+            if product != Product::Elasticsearch {
+                headers.insert("opendistro_security_impersonate_as", value(name)?);
+            }
+            if product != Product::Opensearch {
+                headers.insert("es-security-runas-user", value(name)?);
+            }
         }
         IdentityKind::ProxyHeaders => {
             let roles = &principal.identity.roles;

@@ -162,13 +162,13 @@ impl Door {
             sidecar::check(&parts, &self.site.hosts)?;
         }
 
-        let permit = if parts.method == Method::OPTIONS {
+        let permit = if let Some(bare) = Permit::options(&parts.method) {
             if route != Route::Cluster {
                 return Ok(self.own(shared.api.options(&parts), record));
             }
-            Permit::options()
-        } else if route == Route::Cluster && self.site.shape == Shape::Sidecar {
-            Permit::sidecar()
+            bare
+        } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
+            open
         } else {
             match self.identify(&parts, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
@@ -180,10 +180,8 @@ impl Door {
                     let response = Box::pin(shared.api.answer(request, principal, peer)).await;
                     return Ok(self.own(response, record));
                 }
-                Err(refusal)
-                    if route == Route::Cluster && self.site.credentials.is_passthrough() && refusal.is_unclaimed() =>
-                {
-                    Permit::passthrough()
+                Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
+                    Permit::passthrough(&refusal).ok_or(refusal)?
                 }
                 Err(refusal) => return Err(refusal.into()),
             }
@@ -198,7 +196,8 @@ impl Door {
         let rewrite = compatibility::request(mode, &mut parts, peer);
         forward::identify_caller(&mut parts.headers, &permit, &self.site.identity, product)?;
         let credential = self.site.credentials.choose(&permit)?;
-        let body = std::mem::take(unread);
+        // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
+        let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
         let head = forward::head(parts, &body);
         // Kept only where a refusal may be mended and nothing of the body is gone.
         let again = match &credential {

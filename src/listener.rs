@@ -190,7 +190,7 @@ pub async fn converse<H: Handle>(
             () = silent => return Ok(()),
         };
         let multiplexed = seen == Preface::Http2;
-        return http(socket, peer, multiplexed, limits, draining, handler).await;
+        return http(socket, Rc::new(peer), multiplexed, limits, draining, handler).await;
     };
     // A connection keeps room for its largest stage as long as it lives; what is large and rare is boxed.
     let handshake = Box::pin(TlsAcceptor::from(tls.current()).accept(socket));
@@ -208,12 +208,12 @@ pub async fn converse<H: Handle>(
     let session = stream.get_ref().1;
     let multiplexed = session.alpn_protocol() == Some(b"h2");
     peer.tls = Some(Arc::new(TlsFacts::of(session)));
-    http(stream, peer, multiplexed, limits, draining, handler).await
+    http(stream, Rc::new(peer), multiplexed, limits, draining, handler).await
 }
 
 async fn http<T, H>(
     stream: T,
-    peer: Peer,
+    peer: Rc<Peer>,
     multiplexed: bool,
     limits: &Limits,
     draining: &CancellationToken,
@@ -223,7 +223,6 @@ where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
     H: Handle,
 {
-    let peer = Rc::new(peer);
     let activity = Activity::new(Instant::now());
     let io = TokioIo::new(Watched::new(stream, Rc::clone(&activity)));
     let service = service_fn({

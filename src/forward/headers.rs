@@ -64,7 +64,7 @@ impl Doomed {
     fn named_by_connection(headers: &HeaderMap) -> Self {
         let mut doomed = Self::default();
         for value in headers.get_all(header::CONNECTION) {
-            for token in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            for token in tokens(value) {
                 let usual = token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close");
                 if !usual
                     && let Ok(name) = HeaderName::from_bytes(token)

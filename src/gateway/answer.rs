@@ -87,6 +87,8 @@ impl Answer {
     /// Attaches what is to be recorded at the end.
     pub fn settle(&mut self, record: Record) {
         self.record = Some(record);
+        // A peer may never ask for the first piece.
+        self.offer(!self.body.is_end_stream());
     }
 
     fn offer(&mut self, offered: bool) {

@@ -25,11 +25,11 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("keys", &["store"]),
     ("tokens", &["store"]),
     ("identify", &["users", "keys", "tokens", "store", "passwords", "listener"]),
-    ("authorize", &["path"]),
+    ("authorize", &["identify"]),
     ("credential", &["authorize"]),
+    ("compatibility", &["body", "listener", "upstream"]),
     ("forward", &["authorize", "credential", "upstream", "listener", "body"]),
     ("reauthenticate", &["credential"]),
-    ("compatibility", &["body", "listener", "upstream"]),
     (
         "respond",
         &[
