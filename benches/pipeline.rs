@@ -27,7 +27,8 @@ fn identify(criterion: &mut Criterion) {
     let realms = &gateway.built.shared.realms;
     let peer = peer();
     let (right, wrong) = (head(&gateway.authorization), head("ApiKey bm9ib2R5Om5vdGhpbmc="));
-    let evidence = |headers| Evidence { headers, target: TARGET, peer: &peer, strangers_pass: false };
+    let evidence =
+        |headers| Evidence { method: &http::Method::GET, headers, target: TARGET, peer: &peer, strangers_pass: false };
     runtime.block_on(realms.identify(&evidence(&right.headers))).expect("the key is known");
 
     let mut group = criterion.benchmark_group("identify");

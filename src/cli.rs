@@ -123,8 +123,16 @@ pub fn run() -> ExitCode {
 }
 
 fn is_bad_configuration(error: &anyhow::Error) -> bool {
-    let start = |error: &StartError| {
-        matches!(error, StartError::NoBootstrapPassword | StartError::Tls { .. } | StartError::Upstream(_))
+    let start = |error: &StartError| match error {
+        StartError::BootstrapFile(_)
+        | StartError::NoBootstrapPassword
+        | StartError::Tls { .. }
+        | StartError::Upstream(_) => true,
+        StartError::Audit(_)
+        | StartError::Listen { .. }
+        | StartError::Store(_)
+        | StartError::System(_)
+        | StartError::Users(_) => false,
     };
     error.is::<Problems>()
         || error.downcast_ref().is_some_and(start)

@@ -231,7 +231,7 @@ impl Door {
     ) -> Result<Arc<Principal>, crate::identify::IdentifyError> {
         let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let strangers_pass = self.site.credentials.is_passthrough();
-        let evidence = Evidence { headers: &parts.headers, target, peer, strangers_pass };
+        let evidence = Evidence { method: &parts.method, headers: &parts.headers, target, peer, strangers_pass };
         let known = self.core.shared.realms.recall(&evidence, self.core.wall(record.started));
         self.core.counters.identity_cache(known.is_some());
         let principal = match known {

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::{
     clock::Clock,
@@ -38,6 +38,8 @@ use throttle::Throttle;
 /// What a request shows of its caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
+    /// Its method.
+    pub method: &'a Method,
     /// Its headers.
     pub headers: &'a HeaderMap,
     /// Raw path and query: failure texts quote it.
@@ -283,6 +285,7 @@ fn event<'a>(action: &'static str, user: Option<&'a str>, evidence: &Evidence<'a
         action,
         user,
         client: evidence.peer.client_ip(evidence.headers),
+        method: Some(evidence.method.as_str()),
         path: evidence.target.split(['?', '#']).next(),
         opaque_id: evidence.headers.get(X_OPAQUE_ID).and_then(|value| value.to_str().ok()),
         ..AuditEvent::default()

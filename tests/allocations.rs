@@ -87,7 +87,8 @@ fn stages_of_a_cached_request_allocate_nothing() {
     let gateway = thread.run(Gateway::start());
     let realms = &gateway.built.shared.realms;
     let (mut parts, peer) = (head(&gateway.authorization), peer());
-    let evidence = Evidence { headers: &parts.headers, target: TARGET, peer: &peer, strangers_pass: false };
+    let evidence =
+        Evidence { method: &parts.method, headers: &parts.headers, target: TARGET, peer: &peer, strangers_pass: false };
     thread.run(realms.identify(&evidence)).expect("the key is known");
     assert!(realms.recall(&evidence, NOW).is_some());
 

@@ -162,7 +162,13 @@ impl Shown {
     }
 
     fn evidence<'a>(&'a self, peer: &'a Peer) -> Evidence<'a> {
-        Evidence { headers: &self.headers, target: "/logs/_count?q=1", peer, strangers_pass: self.strangers_pass }
+        Evidence {
+            method: &http::Method::GET,
+            headers: &self.headers,
+            target: "/logs/_count?q=1",
+            peer,
+            strangers_pass: self.strangers_pass,
+        }
     }
 }
 

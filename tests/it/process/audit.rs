@@ -35,6 +35,7 @@ async fn what_happens_has_elasticsearchs_names() {
         event["event.action"] == "authentication_success" && event["apikey.id"] == *id
     });
     assert_eq!(success["authentication.type"], "API_KEY");
+    assert_eq!(success["request.method"], "GET");
     assert_eq!(success["url.path"], "/logs/_search");
     let failed = process.audited("authentication_failed", |event| event["event.action"] == "authentication_failed");
     assert_eq!(failed["user.name"], "elastic");

@@ -64,6 +64,25 @@ fn a_first_start_without_password_is_78_and_says_what_to_set() {
     assert!(stderr(&output).contains("SEARCHGATE_BOOTSTRAP_PASSWORD"), "{}", stderr(&output));
 }
 
+#[test]
+fn files_that_are_not_there_are_78() {
+    for yaml in [
+        "listeners: [{address: 127.0.0.1:0, ssl: {certificate: DIR/none.crt, key: DIR/none.key}}]",
+        "upstream: {hosts: ['https://127.0.0.1:1'], ssl: {certificate_authorities: [DIR/none.crt]}}",
+    ] {
+        let setup = Setup::new(NOWHERE).with(yaml);
+        for command in ["check", "serve"] {
+            let output = setup.command(command).output().unwrap();
+            assert_eq!(output.status.code(), Some(78), "{command} {yaml}: {}", stderr(&output));
+        }
+    }
+    // It may be gone once it was read, so `check` does not ask for it.
+    let setup =
+        Setup::new(NOWHERE).with("authentication: {bootstrap: {password_file: DIR/none}}").without_environment();
+    assert_eq!(setup.command("check").output().unwrap().status.code(), Some(0));
+    assert_eq!(setup.fail().status.code(), Some(78));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_file_is_read_at_the_first_start_only() {
     let server = Server::start();
