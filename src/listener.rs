@@ -175,8 +175,10 @@ pub async fn converse<H: Handle>(
             return Err(io::Error::other("a PROXY header is taken from trusted proxies only"));
         }
         let source = timeout(limits.header_timeout, proxied(&mut socket)).await??;
-        if let Some(source) = source {
-            peer.name(source);
+        match source {
+            Some(source) => peer.name(source),
+            // Somebody behind the balancer whom it does not name, or its own health check: neither is a proxy.
+            None => peer.trusted = false,
         }
     }
     let Some(tls) = &terms.tls else {

@@ -66,7 +66,7 @@ pub enum SendError {
     Unreachable,
 }
 
-/// An answer, the connection that it is still arriving on, and how many hosts were asked for it.
+/// An answer, and the connection that it is still arriving on.
 pub type Answered = (Response<Incoming>, Lease);
 
 impl Pool {
