@@ -81,30 +81,39 @@ pub fn identify_caller(
     product: Product,
 ) -> Result<(), ForwardError> {
     let Some(principal) = permit.principal() else { return Ok(()) };
-    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| ForwardError::Unnameable);
-    let name = &principal.identity.username;
+    let name = || told(&principal.identity.username);
     match kind {
         IdentityKind::RunAs => {
             // Each product ignores the other's header, and so would run the request as the gateway: a cluster that has
             // not told what it is is shown both.
             if product != Product::Elasticsearch {
-                headers.insert("opendistro_security_impersonate_as", value(name)?);
+                headers.insert("opendistro_security_impersonate_as", name()?);
             }
             if product != Product::Opensearch {
-                headers.insert("es-security-runas-user", value(name)?);
+                headers.insert("es-security-runas-user", name()?);
             }
         }
         IdentityKind::ProxyHeaders => {
             let roles = &principal.identity.roles;
-            if roles.iter().any(|role| role.contains(',')) {
-                return Err(ForwardError::Unnameable); // the cluster would read two
+            if roles.iter().any(|role| role.contains(',') || told(role).is_err()) {
+                return Err(ForwardError::Unnameable);
             }
-            headers.insert("x-proxy-user", value(name)?);
-            headers.insert("x-proxy-roles", value(&roles.join(","))?);
+            headers.insert("x-proxy-user", name()?);
+            let roles = HeaderValue::from_str(&roles.join(",")).map_err(|_| ForwardError::Unnameable)?;
+            headers.insert("x-proxy-roles", roles);
         }
         IdentityKind::Jwt(_) | IdentityKind::None => {}
     }
     Ok(())
+}
+
+/// A name as a header carries it. The cluster decodes other bytes as Latin-1 and trims blanks, and so would read
+/// somebody else's.
+fn told(name: &str) -> Result<HeaderValue, ForwardError> {
+    if name.is_empty() || name.trim() != name || !name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err(ForwardError::Unnameable);
+    }
+    HeaderValue::from_str(name).map_err(|_| ForwardError::Unnameable)
 }
 
 /// Sends one request. The permit is the proof that somebody judged it.

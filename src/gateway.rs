@@ -1,4 +1,4 @@
-//! The composition root, and the pipeline: the life of a request is [`Door::proxy`], read top to bottom.
+//! The composition root, and the pipeline: the life of a request is `Door::proxy`, read top to bottom.
 
 use std::{cell::Cell, rc::Rc, sync::Arc};
 

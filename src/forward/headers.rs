@@ -7,7 +7,8 @@ use crate::listener::peer::Peer;
 /// Removes from a client's headers all that is for this hop alone or could carry an identity, before anything
 /// is added (contract section 4). Forwarding headers stay when the peer is trusted; its address is appended.
 pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
-    let takes_trailers = headers.get_all(header::TE).iter().flat_map(tokens).any(|coding| coding == b"trailers");
+    let takes_trailers =
+        headers.get_all(header::TE).iter().flat_map(tokens).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
     let mut doomed = Doomed::named_by_connection(headers);
     for name in headers.keys() {
         if is_hop_by_hop(name)

@@ -140,7 +140,7 @@ impl Pool {
         }
     }
 
-    /// Closes connections that nobody used for [`KEEP_IDLE`]; called now and then.
+    /// Closes connections that nobody used for some time; called now and then.
     pub fn tick(&self) {
         let now = Instant::now();
         for host in &self.hosts {

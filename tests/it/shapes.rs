@@ -194,6 +194,8 @@ async fn a_403_is_an_answer_whatever_the_credential() {
 
 const CLOSED: &str =
     "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"security\"\r\nContent-Length: 0\r\n\r\n";
+/// A cluster of neither kind.
+const NAMELESS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 const OPEN: &str = "HTTP/1.1 200 OK\r\nX-Elastic-Product: Elasticsearch\r\nContent-Length: 2\r\n\r\n{}";
 const OPENSEARCH: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 59\r\n\r\n\
                           {\"version\":{\"distribution\":\"opensearch\",\"number\":\"2.19.4\"}}";
@@ -257,6 +259,35 @@ async fn nobody_passes_through_to_an_open_cluster() {
 }
 
 #[tokio::test]
+async fn one_open_host_is_enough_to_let_nobody_pass_through() {
+    on_one_thread(async {
+        let upstream = Upstream::always(Reply::status(200));
+        let hosts = vec![node(OPEN).await, node(CLOSED).await];
+        let gateway = Gateway::with(&upstream, |config| {
+            config.upstream.hosts = hosts;
+            config.upstream.credential = Credential::Passthrough;
+        });
+        gateway.probe().await;
+        assert_eq!(gateway.send(request(Method::GET, "/", &[("authorization", FOREIGN)])).await.status, 503);
+        assert!(upstream.wire().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_brings_no_bytes_of_a_stranger_to_the_cluster() {
+    on_one_thread(async {
+        let upstream = Upstream::always(Reply::status(200));
+        let gateway = Gateway::spawn(&upstream);
+        assert_eq!(gateway.send(with_body(Method::OPTIONS, "/logs", &[], "for nothing")).await.status, 200);
+        let seen = upstream.seen().remove(0);
+        assert!(seen.body.is_empty());
+        assert!(!seen.headers.contains_key("content-length") && !seen.headers.contains_key("transfer-encoding"));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_caller_that_passes_through_does_not_reach_reserved_paths() {
     on_one_thread(async {
         let upstream = Upstream::always(Reply::status(200));
@@ -305,12 +336,39 @@ async fn opensearch_is_told_whom_to_impersonate() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_has_not_told_what_it_is_is_told_in_both_ways() {
+    on_one_thread(async {
+        let headers = identified(IdentityKind::RunAs, NAMELESS).await;
+        assert_eq!(headers["opendistro_security_impersonate_as"], "elastic");
+        assert_eq!(headers["es-security-runas-user"], "elastic");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn proxy_authentication_is_told_name_roles_and_address() {
     on_one_thread(async {
         let headers = identified(IdentityKind::ProxyHeaders, OPENSEARCH).await;
         assert_eq!(headers["x-proxy-user"], "elastic");
         assert_eq!(headers["x-proxy-roles"], "superuser");
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_name_no_header_carries_does_not_go_on_in_the_gateways() {
+    on_one_thread(async {
+        for kind in [IdentityKind::RunAs, IdentityKind::ProxyHeaders] {
+            let upstream = Upstream::always(Reply::status(200));
+            let gateway = Gateway::with(&upstream, |config| config.upstream.identity = kind);
+            for name in ["zoë", " elastic", "a\nb", ""] {
+                let key = gateway.superuser_named(name).await;
+                let answer = gateway.send(request(Method::GET, "/", &[("authorization", &key)])).await;
+                assert_eq!(answer.status, 503, "{name:?}");
+            }
+            assert!(upstream.wire().is_empty());
+        }
     })
     .await;
 }

@@ -53,6 +53,20 @@ async fn what_comes_in_one_packet_with_a_proxy_header_is_not_lost() {
     assert_eq!(server.seen()[0].1["x-forwarded-for"], "203.0.113.9");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trust_in_a_balancer_does_not_extend_to_its_clients() {
+    let server = Server::start();
+    let process = behind_proxies(&server, "127.0.0.0/8");
+    let head = format!(
+        "GET /logs/_count HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx-forwarded-for: 198.51.100.1\r\n\
+         authorization: {}\r\n\r\n",
+        elastic()
+    );
+    let answer = answer_to(process.address(), &[&*binary_header(), head.as_bytes()].concat()).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(server.seen()[0].1["x-forwarded-for"], "203.0.113.9");
+}
+
 /// What comes back before the connection ends.
 async fn answer_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -175,6 +175,11 @@ impl Gateway {
 
     /// The value of an `Authorization` header: a fresh key of a superuser.
     pub(crate) async fn superuser(&self) -> String {
+        self.superuser_named("elastic").await
+    }
+
+    /// The same, of a superuser of that name.
+    pub(crate) async fn superuser_named(&self, username: &str) -> String {
         let roles = ["superuser".into()];
         let key = self
             .built
@@ -186,7 +191,7 @@ impl Gateway {
                 limited_by: Users::descriptors(&roles),
                 metadata: serde_json::Map::new(),
                 creator: Creator {
-                    identity: Identity { username: "elastic".into(), roles: roles.into(), ..Identity::default() },
+                    identity: Identity { username: username.into(), roles: roles.into(), ..Identity::default() },
                     realm: RealmRef { name: "reserved".into(), kind: "reserved".into() },
                 },
             })
