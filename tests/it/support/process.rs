@@ -1,23 +1,29 @@
 //! The real binary: a configuration in a folder of its own, ports that the system picks, its output collected, killed
 //! when the test is over.
 
+mod client;
+mod running;
+
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write as _},
+    io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Condvar, Mutex},
-    thread::JoinHandle,
+    process::{Command, Output},
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use http::{Method, Request};
+use http_body_util::Full;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+pub(crate) use self::{
+    client::{Client, basic, elastic},
+    running::Running,
+};
 use crate::support::client::{Answer, with_body};
 
 /// The first password of `elastic`.
@@ -104,121 +110,6 @@ pub(crate) fn searchgate() -> Command {
     command
 }
 
-/// A child whose output is collected.
-pub(crate) struct Running {
-    child: Child,
-    pub(crate) stdout: Lines,
-    pub(crate) stderr: Lines,
-}
-
-impl Running {
-    pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (stdout, stderr) = (Lines::of(child.stdout.take().unwrap()), Lines::of(child.stderr.take().unwrap()));
-        Self { child, stdout, stderr }
-    }
-
-    fn serve(command: Command) -> (Self, Vec<String>, SocketAddr) {
-        let running = Self::start(command);
-        let line = running.stderr.wait_for("searchgate serves", |line| line.contains("searchgate serves"));
-        let line: Value = serde_json::from_str(&line).unwrap();
-        let addresses = line["listeners"].as_str().unwrap().split(", ").map(str::to_owned).collect();
-        (running, addresses, line["admin"].as_str().unwrap().parse().unwrap())
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub(crate) fn signal(&self, name: &str) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        let signal = match name {
-            "HUP" => rustix::process::Signal::HUP,
-            "KILL" => rustix::process::Signal::KILL,
-            "TERM" => rustix::process::Signal::TERM,
-            "INT" => rustix::process::Signal::INT,
-            "USR1" => rustix::process::Signal::USR1,
-            _ => unreachable!("no such signal: {name}"),
-        };
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    /// Waits for the end.
-    pub(crate) fn end(&mut self) -> ExitStatus {
-        until("the end of the process", || self.child.try_wait().unwrap())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _killed = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-/// What a child has printed so far.
-#[derive(Clone)]
-pub(crate) struct Lines(Arc<(Mutex<Printed>, Condvar)>);
-
-#[derive(Default)]
-struct Printed {
-    lines: Vec<String>,
-    closed: bool,
-}
-
-impl Lines {
-    fn of(output: impl Read + Send + 'static) -> Self {
-        let lines = Self(Arc::default());
-        let shared = lines.clone();
-        let _collector: JoinHandle<()> = std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                shared.0.0.lock().unwrap().lines.push(line);
-                shared.0.1.notify_all();
-            }
-            shared.0.0.lock().unwrap().closed = true;
-            shared.0.1.notify_all();
-        });
-        lines
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.0.0.lock().unwrap().lines.len()
-    }
-
-    pub(crate) fn text(&self) -> String {
-        self.0.0.lock().unwrap().lines.join("\n")
-    }
-
-    /// The first line that `matches`, once it is there.
-    pub(crate) fn wait_for(&self, what: &str, matches: impl Fn(&str) -> bool) -> String {
-        self.wait_after(0, what, matches)
-    }
-
-    /// The same, not looking at the first `skip` lines.
-    pub(crate) fn wait_after(&self, skip: usize, what: &str, matches: impl Fn(&str) -> bool) -> String {
-        let mut printed = self.0.0.lock().unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(line) = printed.lines.iter().skip(skip).find(|line| matches(line)) {
-                return line.clone();
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!printed.closed && !left.is_zero(), "no {what} in:\n{}", printed.lines.join("\n"));
-            printed = self.0.1.wait_timeout(printed, left).unwrap().0;
-        }
-    }
-
-    /// All of it, once the child has closed it.
-    pub(crate) fn whole(&self) -> String {
-        let mut printed = self.0.0.lock().unwrap();
-        while !printed.closed {
-            printed = self.0.1.wait(printed).unwrap();
-        }
-        printed.lines.join("\n")
-    }
-}
-
 /// Asks again and again until there is an answer.
 #[expect(clippy::disallowed_methods, reason = "this thread serves nobody: the runtime of a test has others")]
 pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
@@ -280,74 +171,13 @@ impl Process {
     }
 
     /// Sends one request over a connection of its own.
-    pub(crate) async fn send(&self, request: Request<http_body_util::Full<bytes::Bytes>>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         self.client().await.send(request).await.unwrap()
     }
 
     /// Creates an API key of `elastic`: its id, and the value of its `Authorization`.
     pub(crate) async fn key(&self, name: &str) -> (String, String) {
         self.client().await.key(name).await
-    }
-}
-
-/// The `Authorization` of `elastic`.
-pub(crate) fn elastic() -> String {
-    basic("elastic", PASSWORD)
-}
-
-pub(crate) fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
-}
-
-/// A connection.
-pub(crate) struct Client {
-    sender: hyper::client::conn::http1::SendRequest<http_body_util::Full<bytes::Bytes>>,
-}
-
-impl Client {
-    pub(crate) async fn tcp(address: SocketAddr) -> Self {
-        Self::over(tokio::net::TcpStream::connect(address).await.unwrap()).await
-    }
-
-    pub(crate) async fn over<T>(stream: T) -> Self
-    where
-        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    {
-        let (sender, connection) =
-            hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
-        // What a request makes of a broken connection is asserted there.
-        tokio::spawn(async move { drop(connection.await) });
-        Self { sender }
-    }
-
-    /// Sends a request and reads its whole answer.
-    pub(crate) async fn send(&mut self, request: Request<http_body_util::Full<bytes::Bytes>>) -> hyper::Result<Answer> {
-        use http_body_util::BodyExt as _;
-
-        self.sender.ready().await?;
-        let (parts, body) = self.sender.send_request(request).await?.into_parts();
-        let collected = body.collect().await?;
-        let trailers = collected.trailers().cloned();
-        Ok(Answer { status: parts.status, headers: parts.headers, body: collected.to_bytes(), trailers })
-    }
-
-    /// Sends a request without body.
-    pub(crate) async fn get(&mut self, target: &str, authorization: &str) -> Answer {
-        self.send(with_body(Method::GET, target, &[("authorization", authorization)], "")).await.unwrap()
-    }
-
-    pub(crate) async fn key(&mut self, name: &str) -> (String, String) {
-        let body = format!(r#"{{"name":"{name}"}}"#);
-        let headers = [("authorization", &*elastic()), ("content-type", "application/json")];
-        let answer = self.send(with_body(Method::POST, "/_security/api_key", &headers, &body)).await.unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let key = answer.json();
-        (key["id"].as_str().unwrap().to_owned(), format!("ApiKey {}", key["encoded"].as_str().unwrap()))
-    }
-
-    /// Whether the other side has closed, or is about to.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
     }
 }
 
