@@ -128,8 +128,9 @@ pub async fn send(
     pool: &Rc<Pool>,
     _permit: &Permit,
     request: Request<Upload>,
-    progress: Option<&Progress>,
+    progress: Option<Rc<Progress>>,
 ) -> Result<Answered, ForwardError> {
+    let progress = progress.as_deref();
     let patience = pool.upstream().request_timeout;
     let mut answer = std::pin::pin!(pool.send(request));
     let mut timer = std::pin::pin!(tokio::time::sleep(patience));

@@ -242,21 +242,21 @@ impl Door {
         Ok(principal)
     }
 
-    async fn attempt(
-        &self,
-        permit: &Permit,
+    /// No `async fn`: it would keep room for the request a second time.
+    fn attempt<'a>(
+        &'a self,
+        permit: &'a Permit,
         credential: &Chosen,
         mut request: Request<Upload>,
         record: &mut Record,
-    ) -> Result<Answered, Rejection> {
+    ) -> impl Future<Output = Result<Answered, forward::ForwardError>> + use<'a> {
         if let Chosen::Gateway(held) = credential
             && let Some(header) = held.header()
         {
             forward::attach(request.headers_mut(), header);
         }
         record.attempts += 1;
-        let progress = record.progress.clone();
-        Ok(forward::send(&self.core.pool, permit, request, progress.as_deref()).await?)
+        forward::send(&self.core.pool, permit, request, record.progress.clone())
     }
 
     /// Replaces the gateway's refused credential and sends the request again, once. There is no third attempt.
