@@ -1,6 +1,6 @@
 //! Sends a permitted request to the cluster and hands its answer back.
 
-use std::rc::Rc;
+use std::{pin::pin, rc::Rc};
 
 use http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts, uri};
 use http_body::Body as _;
@@ -124,30 +124,34 @@ fn told(name: &str) -> Result<HeaderValue, ForwardError> {
 /// # Errors
 ///
 /// [`ForwardError`].
-pub async fn send(
-    pool: &Rc<Pool>,
-    _permit: &Permit,
+pub fn send<'a>(
+    pool: &'a Rc<Pool>,
+    _permit: &'a Permit,
     request: Request<Upload>,
     progress: Option<Rc<Progress>>,
-) -> Result<Answered, ForwardError> {
-    let progress = progress.as_deref();
-    let patience = pool.upstream().request_timeout;
-    let mut answer = std::pin::pin!(pool.send(request));
-    let mut timer = std::pin::pin!(tokio::time::sleep(patience));
-    let mut taken = 0;
-    loop {
-        tokio::select! {
-            biased;
-            answered = &mut answer => {
-                return answered.map_err(|error| refusal(&error, progress));
-            }
-            () = &mut timer => match progress.map(|upload| (upload, upload.finished())) {
-                Some((upload, None)) if upload.starved() || upload.received() > taken => {
-                    taken = upload.received();
-                    timer.as_mut().reset(Instant::now() + patience);
+) -> impl Future<Output = Result<Answered, ForwardError>> + use<'a> {
+    // No `async fn`: it would keep room for the request a second time.
+    let mut request = Some(request);
+    async move {
+        let progress = progress.as_deref();
+        let patience = pool.upstream().request_timeout;
+        let mut answer = pin!(pool.send(&mut request));
+        let mut timer = pin!(tokio::time::sleep(patience));
+        let mut taken = 0;
+        loop {
+            tokio::select! {
+                biased;
+                answered = &mut answer => {
+                    return answered.map_err(|error| refusal(&error, progress));
                 }
-                Some((_, Some(sent))) if sent.elapsed() < patience => timer.as_mut().reset(sent + patience),
-                _ => return Err(ForwardError::TimedOut),
+                () = &mut timer => match progress.map(|upload| (upload, upload.finished())) {
+                    Some((upload, None)) if upload.starved() || upload.received() > taken => {
+                        taken = upload.received();
+                        timer.as_mut().reset(Instant::now() + patience);
+                    }
+                    Some((_, Some(sent))) if sent.elapsed() < patience => timer.as_mut().reset(sent + patience),
+                    _ => return Err(ForwardError::TimedOut),
+                }
             }
         }
     }

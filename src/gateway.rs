@@ -1,6 +1,6 @@
 //! The composition root, and the pipeline: the life of a request is `Door::proxy`, read top to bottom.
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -341,30 +341,32 @@ async fn linger(mut body: Body, activity: Rc<Activity>) {
 impl Handle for Door {
     type Body = Answer;
 
-    async fn handle(
+    fn handle(
         self: Rc<Self>,
         request: Request<Incoming>,
         peer: Rc<Peer>,
         activity: Rc<Activity>,
-    ) -> Response<Answer> {
+    ) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
         let (parts, incoming) = request.into_parts();
         let lingers = parts.version < http::Version::HTTP_2 && !parts.headers.contains_key(header::EXPECT);
-        let mut record = Record::new(Rc::clone(&self.core), Rc::clone(&activity), &parts, &peer);
+        let mut record = Box::new(Record::new(Rc::clone(&self.core), Rc::clone(&activity), &parts, &peer));
         let mut body = Body::received(incoming);
-        let outcome = self.proxy(parts, &mut body, &peer, &mut record).await;
-        if lingers && matches!(body, Body::Incoming(_)) {
-            tokio::task::spawn_local(linger(body, activity));
-        }
-        let mut response = match outcome {
-            Ok(response) => response,
-            Err(rejection) => {
-                let response = respond::es::response(&rejection, &record.facts());
-                self.own(response, &mut record)
+        async move {
+            let outcome = self.proxy(parts, &mut body, &peer, &mut record).await;
+            if lingers && matches!(body, Body::Incoming(_)) {
+                tokio::task::spawn_local(linger(body, activity));
             }
-        };
-        record.status = response.status();
-        response.body_mut().settle(record);
-        response
+            let mut response = match outcome {
+                Ok(response) => response,
+                Err(rejection) => {
+                    let response = respond::es::response(&rejection, &record.facts());
+                    self.own(response, &mut record)
+                }
+            };
+            record.status = response.status();
+            response.body_mut().settle(record);
+            Ok(response)
+        }
     }
 }
 

@@ -101,7 +101,7 @@ pub trait Handle: 'static {
         request: Request<Incoming>,
         peer: Rc<Peer>,
         activity: Rc<Activity>,
-    ) -> impl Future<Output = Response<Self::Body>>;
+    ) -> impl Future<Output = Result<Response<Self::Body>, Infallible>>;
 }
 
 /// Accepts connections until the process drains; then takes what the kernel has queued already and returns.
@@ -231,8 +231,8 @@ where
         let activity = Rc::clone(&activity);
         move |request| {
             let (handler, peer, activity) = (Rc::clone(&handler), Rc::clone(&peer), Rc::clone(&activity));
-            // Hyper keeps room for this as long as the connection lives: 5 KB that an idle one need not hold.
-            Box::pin(async move { Ok::<_, Infallible>(handler.handle(request, peer, activity).await) })
+            // Hyper keeps room for this as long as the connection lives: kilobytes that an idle one need not hold.
+            Box::pin(handler.handle(request, peer, activity))
         }
     });
     let header_bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX);

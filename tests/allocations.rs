@@ -25,10 +25,11 @@ use tokio::{runtime::Runtime, task::LocalSet};
 /// | hyper, names of headers that are not standard, three in the request, one in the answer | 4 |
 /// | the copy of the head for a second attempt: its two tables, and that three names are shared | 5 |
 /// | the stages of a request, while they run | 1 |
+/// | what is recorded of it | 1 |
 /// | hyper, handing the request to the connection and the answer back | 1 |
 /// | hyper, reading the answer: a buffer, that it is shared, the channel of the body | 3 |
 /// | identity, permit, cleaning, access event, metrics, this crate's other doings | 0 |
-const A_CACHED_REQUEST: u64 = 16;
+const A_CACHED_REQUEST: u64 = 17;
 /// A table that grows or a buffer that changes hands now and then.
 const SLACK: u64 = REQUESTS / 16;
 const REQUESTS: u64 = 256;

@@ -34,7 +34,8 @@ pub struct Answer {
     /// The client has a piece and has not asked for the next.
     offered: bool,
     lease: Option<Lease>,
-    record: Option<Record>,
+    /// Boxed: an answer is moved often on its way to the connection.
+    record: Option<Box<Record>>,
 }
 
 /// Who made an answer.
@@ -85,7 +86,7 @@ impl Answer {
     }
 
     /// Attaches what is to be recorded at the end.
-    pub fn settle(&mut self, record: Record) {
+    pub fn settle(&mut self, record: Box<Record>) {
         self.record = Some(record);
         // A peer may never ask for the first piece.
         self.offer(!self.body.is_end_stream());

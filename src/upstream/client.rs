@@ -83,12 +83,13 @@ impl Pool {
         &self.upstream
     }
 
-    /// Sends a request to the least busy host. A request that never left is sent to another.
+    /// Sends a request to the least busy host. A request that never left is sent to another. It is taken out of its
+    /// place when it leaves: the caller keeps room for it, and nothing here does.
     ///
     /// # Errors
     ///
     /// [`SendError::Unreachable`] when no host takes it, [`SendError::Interrupted`] when one took it and broke off.
-    pub async fn send(self: &Rc<Self>, mut request: Request<Upload>) -> Result<Answered, SendError> {
+    pub async fn send(self: &Rc<Self>, request: &mut Option<Request<Upload>>) -> Result<Answered, SendError> {
         let mut tried = 0_u64;
         loop {
             let turn = self.turn.replace(self.turn.get().wrapping_add(1));
@@ -114,8 +115,9 @@ impl Pool {
                     }
                 },
             };
-            request.headers_mut().insert(header::HOST, host.authority.clone());
-            match sender.try_send_request(request).await {
+            let Some(mut leaving) = request.take() else { return Err(SendError::Unreachable) };
+            leaving.headers_mut().insert(header::HOST, host.authority.clone());
+            match sender.try_send_request(leaving).await {
                 Ok(response) => {
                     self.upstream.succeeded(host);
                     lease.sender = Some(sender);
@@ -129,7 +131,7 @@ impl Pool {
                         return Err(SendError::Interrupted(failure.into_error()));
                     };
                     // A kept connection that the cluster closed meanwhile says nothing about the host.
-                    request = unsent;
+                    *request = Some(unsent);
                     self.upstream.metrics.upstream_retried(&host.name);
                     if fresh {
                         self.upstream.failed(host);

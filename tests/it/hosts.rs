@@ -187,7 +187,7 @@ async fn a_host_that_does_not_finish_a_handshake_is_given_up_in_its_time() {
             config.upstream.connect_timeout = Duration::from_millis(20);
         });
         let pool = Pool::new(Arc::clone(&gateway.built.shared.upstream), Dial::Network);
-        let sent = pool.send(request(Method::GET, "/", &[]).map(|_| Upload::empty())).await;
+        let sent = pool.send(&mut Some(request(Method::GET, "/", &[]).map(|_| Upload::empty()))).await;
         assert!(matches!(sent, Err(SendError::Unreachable)));
         assert_eq!(gateway.built.shared.upstream.hosts()[0].failures(), 1);
     })
