@@ -3,7 +3,7 @@
 export PATH := shell('scripts/tools') + ":" + env('PATH')
 
 # All that CI runs, in its order.
-ci: fmt clippy doc deny test
+ci: fmt clippy doc deny test otel
 
 fmt:
     cargo fmt --check
@@ -20,6 +20,9 @@ deny:
 
 test *options:
     scripts/test {{options}}
+
+otel:
+    cargo test --locked --features otel --lib telemetry::otlp
 
 bench *options:
     scripts/bench {{options}}
