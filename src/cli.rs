@@ -57,7 +57,7 @@ enum Command {
     },
     /// Read a password from standard input and print its hash.
     HashPassword,
-    /// Exit with 0 if a running gateway is alive.
+    /// Exit with 0 if a running gateway is ready.
     Healthcheck {
         #[command(flatten)]
         admin: Admin,

@@ -79,7 +79,9 @@ pub enum CredentialError {
     #[error("the credential for the cluster is not available")]
     Unavailable,
     /// `passthrough`, and the cluster answers requests without credentials. 503.
-    #[error("the cluster answers requests without credentials, so nothing may be passed through to it")]
+    #[error(
+        "the cluster answers requests without credentials, or has not shown yet that it refuses them, so nothing may be passed through to it"
+    )]
     UpstreamOpen,
 }
 

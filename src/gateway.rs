@@ -335,7 +335,7 @@ async fn linger(mut body: Body, activity: Rc<Activity>) {
     let drained = async { while let Some(Ok(_)) = body.frame().await {} };
     // Whoever takes longer is cut off.
     let _in_time = tokio::time::timeout(LINGER, drained).await;
-    activity.end(Instant::now());
+    activity.end(Instant::now(), false);
 }
 
 impl Handle for Door {

@@ -13,7 +13,7 @@ use crate::{
     config,
     keys::Keys,
     listener::peer::Peer,
-    model::{Principal, Timestamp},
+    model::{AuthenticationType, Principal, Timestamp},
     telemetry::{
         audit::{Audit, AuditEvent},
         metrics::Metrics,
@@ -130,7 +130,14 @@ impl Realms {
             return None;
         }
         match self.digest(headers) {
-            Some(digest) => self.proven.get(&digest, &self.proofs.revocations, now),
+            Some(digest) => self.proven.get(&digest, &self.proofs.revocations, now).filter(|principal| {
+                principal.authentication != AuthenticationType::Realm
+                    || !self.proofs.throttle.silences(
+                        evidence.peer.client_ip(headers),
+                        &principal.identity.username,
+                        now,
+                    )
+            }),
             None => self.anonymous.clone(),
         }
     }

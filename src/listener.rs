@@ -94,8 +94,7 @@ pub trait Handle: 'static {
     /// Body of its answers.
     type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static;
 
-    /// Answers one request of `peer`, the first byte of which came at `started`. `activity` is told when the
-    /// answer has left.
+    /// Answers one request of `peer`; `activity` is told when it begins and when the answer has left.
     fn handle(
         self: Rc<Self>,
         request: Request<Incoming>,
@@ -289,7 +288,10 @@ where
             }
             let deadline = activity.deadline(limits.header_timeout, limits.idle_timeout);
             match deadline {
-                Some((end, _)) if end < watchdog.deadline() => watchdog.as_mut().reset(end),
+                // Whoever was asked to go has its time to do so.
+                Some((end, verdict)) if end < watchdog.deadline() && !(finishing && verdict == Verdict::Idle) => {
+                    watchdog.as_mut().reset(end);
+                }
                 _ => {}
             }
             if watchdog.as_mut().poll(cx).is_pending() {

@@ -43,11 +43,10 @@ pub fn demo(upstream: Option<&str>) -> anyhow::Result<Drained> {
     config.admin.address = free(ADMIN_PORT)?;
     config.authentication.bootstrap.password = Some(SecretText::new(password.clone()));
     config.store.url = StoreUrl::Sqlite(folder.path().join("demo.db"));
-    config.limits.connections = CONNECTIONS;
     config.logging.audit = AuditTarget::Off;
     config.logging.level = "warn".into();
     // One visitor, who is not to be warned of a low limit of open files.
-    config.limits.connections = 100;
+    config.limits.connections = CONNECTIONS;
 
     let stop = CancellationToken::new();
     let cluster = if let Some(url) = upstream {
@@ -100,7 +99,6 @@ fn free(port: u16) -> anyhow::Result<SocketAddr> {
     Ok(socket.context("no free port")?.local_addr()?)
 }
 
-/// Enough for trying, on any machine's limit of open files.
-const CONNECTIONS: usize = 200;
+const CONNECTIONS: usize = 100;
 const DATA_PORT: u16 = 9200;
 const ADMIN_PORT: u16 = 9600;

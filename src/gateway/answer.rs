@@ -47,7 +47,8 @@ pub enum Source {
     Upstream,
 }
 
-/// What is known of a request, for the access event and the metrics.
+/// What is known of a request, for the access event and the metrics. Its end ends the request, however that comes: a
+/// client may leave before there is an answer.
 #[derive(Debug)]
 pub struct Record {
     core: Rc<Core>,
@@ -76,6 +77,8 @@ pub struct Record {
     /// Status sent.
     pub status: StatusCode,
     upstream_time: Option<std::time::Duration>,
+    sent: u64,
+    aborted: bool,
 }
 
 impl Answer {
@@ -136,9 +139,10 @@ impl Drop for Answer {
         {
             lease.give_back(now);
         }
-        if let Some(record) = self.record.take() {
+        if let Some(record) = &mut self.record {
+            record.sent = self.sent;
             // To a HEAD no body is sent, whatever the answer holds.
-            record.finish(now, self.sent, !whole && record.method != Method::HEAD);
+            record.aborted = !whole && record.method != Method::HEAD;
         }
     }
 }
@@ -166,8 +170,10 @@ impl Record {
             host: None,
             source: Source::Gateway,
             reason: None,
-            status: StatusCode::OK,
+            status: CLIENT_GONE.try_into().unwrap_or(StatusCode::REQUEST_TIMEOUT),
             upstream_time: None,
+            sent: 0,
+            aborted: true,
         }
     }
 
@@ -187,9 +193,13 @@ impl Record {
         self.host = Some(lease.index());
         self.upstream_time = Some(self.started.elapsed());
     }
+}
 
-    fn finish(&self, now: Instant, sent: u64, aborted: bool) {
-        self.activity.end(now);
+impl Drop for Record {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let uploading = self.progress.as_ref().is_some_and(|upload| upload.is_under_way());
+        self.activity.end(now, uploading);
         let hosts = self.core.shared.upstream.hosts();
         let event = AccessEvent {
             timestamp: self.core.wall(now),
@@ -197,7 +207,7 @@ impl Record {
             path: self.target.as_ref().map_or("*", PathAndQuery::path),
             status: self.status,
             bytes_in: self.progress.as_ref().map_or(0, |progress| progress.received()),
-            bytes_out: sent,
+            bytes_out: self.sent,
             elapsed: now.saturating_duration_since(self.started),
             principal: self.principal.as_deref(),
             client: self.client,
@@ -206,7 +216,7 @@ impl Record {
             reason: self.reason,
             opaque_id: text(self.opaque_id.as_ref()),
             traceparent: text(self.traceparent.as_ref()),
-            aborted,
+            aborted: self.aborted,
         };
         self.core.counters.finished(&event, self.source == Source::Upstream, self.upstream_time);
         self.core.access.record(&event);
@@ -217,5 +227,7 @@ fn text(value: Option<&HeaderValue>) -> Option<&str> {
     value.and_then(|value| value.to_str().ok())
 }
 
+/// What nginx made the custom for a client that left before there was an answer; nobody is sent it.
+const CLIENT_GONE: u16 = 499;
 const X_OPAQUE_ID: HeaderName = HeaderName::from_static("x-opaque-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    config::{Config, Problems},
+    config::{Config, Limits, Listener, Problems},
     gateway::build::Built,
 };
 
@@ -38,16 +38,12 @@ impl Reloader {
         if let Err(error) = built.telemetry.set_log_level(&new.logging.level) {
             tracing::error!(%error, "the log level stays");
         }
-        built.shared.limits.store(new.limits.clone().into());
-        self.running.limits = new.limits;
+        let limits = Limits { connections: self.running.limits.connections, ..new.limits };
+        built.shared.limits.store(limits.clone().into());
+        self.running.limits = limits;
         self.running.logging.level = new.logging.level;
         self.running.upstream.ssl = new.upstream.ssl;
-        for (running, new) in self.running.listeners.iter_mut().zip(new.listeners) {
-            // TLS is not turned on or off under open connections.
-            if let (Some(running), Some(new)) = (&mut running.ssl, new.ssl) {
-                *running = new;
-            }
-        }
+        adopt(&mut self.running.listeners, new.listeners);
         self.complaints.clear();
         self.refresh(built);
         tracing::info!("configuration reloaded");
@@ -84,6 +80,18 @@ impl fmt::Debug for Reloader {
     }
 }
 
+/// Takes over the TLS settings of listeners that stay what they are. TLS is not turned on or off under open connections,
+/// and no listener takes another's, with whom it asks for certificates, because the list was put in another order.
+fn adopt(running: &mut [Listener], new: Vec<Listener>) {
+    for (running, new) in running.iter_mut().zip(new) {
+        if running.address == new.address
+            && let (Some(running), Some(new)) = (&mut running.ssl, new.ssl)
+        {
+            *running = new;
+        }
+    }
+}
+
 /// An error and its causes, on one line.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
@@ -95,4 +103,35 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ClientAuthentication, ListenAddress, ListenerSsl};
+
+    fn listener(port: u16, client_authentication: Option<ClientAuthentication>) -> Listener {
+        let mut listener = Listener::plain(ListenAddress::Tcp(([127, 0, 0, 1], port).into()));
+        listener.ssl = client_authentication.map(|client_authentication| ListenerSsl {
+            certificates: Vec::new(),
+            client_authentication,
+            certificate_authorities: Vec::new(),
+            supported_protocols: Vec::new(),
+        });
+        listener
+    }
+
+    fn asks(listeners: &[Listener]) -> Vec<Option<ClientAuthentication>> {
+        listeners.iter().map(|listener| listener.ssl.as_ref().map(|ssl| ssl.client_authentication)).collect()
+    }
+
+    #[test]
+    fn a_listener_takes_its_own_new_settings_and_nobody_elses() {
+        use ClientAuthentication::{None as Never, Required};
+        let mut running = [listener(1, Some(Required)), listener(2, Some(Never)), listener(3, None)];
+        adopt(&mut running, vec![listener(2, Some(Never)), listener(1, Some(Required)), listener(3, Some(Required))]);
+        assert_eq!(asks(&running), [Some(Required), Some(Never), None]);
+        adopt(&mut running, vec![listener(1, Some(Never)), listener(2, None)]);
+        assert_eq!(asks(&running), [Some(Never), Some(Never), None]);
+    }
 }

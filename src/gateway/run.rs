@@ -48,7 +48,10 @@ pub async fn run(
         let built = Arc::clone(&built);
         Arc::new(move || built.probe_credential())
     };
-    health::probe_all(&built.shared.upstream, &credential).await;
+    tokio::select! {
+        () = health::probe_all(&built.shared.upstream, &credential) => {}
+        () = end(&mut signals) => return Ok(Drained::Clean),
+    }
     let serving = Serving::start(&built, &config, data_threads())?;
     tasks.spawn(health::watch(Arc::clone(&built.shared.upstream), credential, stop.clone()));
     tasks.spawn(remove_expired(Arc::clone(&built), config.clone(), stop.clone()));
@@ -79,7 +82,7 @@ pub async fn run(
     tracing::info!("draining");
     let drained = tokio::select! {
         drained = serving.drain(PATIENCE) => drained,
-        () = second(&mut signals) => Drained::Cut,
+        () = end(&mut signals) => Drained::Cut,
     };
     stop.cancel();
     tasks.close();
@@ -91,8 +94,8 @@ pub async fn run(
     Ok(drained)
 }
 
-/// The signal that ends a drain at once.
-async fn second(signals: &mut Signals) {
+/// The next signal that asks for the end.
+async fn end(signals: &mut Signals) {
     while signals.next().await != Asked::End {}
 }
 

@@ -129,7 +129,12 @@ impl Gate {
     }
 
     fn recall(&self, shown: &Shown) -> Option<Arc<Principal>> {
-        self.realms.recall(&shown.evidence(&Peer::unknown()), self.clock.now())
+        self.recall_from(shown, "10.0.0.1:4000")
+    }
+
+    fn recall_from(&self, shown: &Shown, address: &str) -> Option<Arc<Principal>> {
+        let peer = Peer::at(address.parse::<SocketAddr>().unwrap(), false);
+        self.realms.recall(&shown.evidence(&peer), self.clock.now())
     }
 
     /// The code and the additional text with which `shown` is refused.
@@ -520,19 +525,24 @@ mod guessing {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_user_who_is_in_memory_is_heard_and_so_are_other_addresses_and_keys() {
+    async fn a_block_is_for_one_address_and_for_passwords_remembered_or_not() {
         let gate = Gate::open().await;
         let user = Shown::basic("u", PASSWORD);
         let (_, key) = gate.key(None).await;
         gate.identify(&user).await.unwrap();
+        gate.identify(&key).await.unwrap();
         fail(&gate, "u", 10).await;
         assert!(gate.identify(&user).await.is_err());
-        assert!(gate.recall(&user).is_some());
+        assert!(gate.recall(&user).is_none(), "a guesser would see that this one is right");
+        assert!(gate.recall_from(&user, "10.0.0.2:4000").is_some());
+        assert!(gate.recall(&key).is_some());
         assert!(gate.identify_from(&user, "10.0.0.2:4000").await.is_ok());
         for guess in 0..200 {
             gate.identify(&Shown::api_key(&format!("a:{guess}"))).await.unwrap_err();
         }
         assert!(gate.identify(&key).await.is_ok());
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert!(gate.recall(&user).is_some());
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv6Addr},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -19,6 +20,8 @@ pub struct Throttle {
     /// Names are kept as digests of a fixed size: strangers choose them.
     hasher: RandomState,
     counts: Mutex<Generations>,
+    /// When the last block ends: while nobody is blocked, what is remembered is free.
+    silent_until: AtomicU64,
 }
 
 /// Whom an attempt counts for.
@@ -49,7 +52,7 @@ impl Throttle {
     /// As configured; counts nothing while `failures` is 0.
     #[must_use]
     pub fn new(config: config::Throttle) -> Self {
-        Self { config, hasher: RandomState::new(), counts: Mutex::default() }
+        Self { config, hasher: RandomState::new(), counts: Mutex::default(), silent_until: AtomicU64::new(0) }
     }
 
     /// Begins an attempt of `username` from `address`.
@@ -63,6 +66,12 @@ impl Throttle {
         let attempt = Attempt { user: (address, user), address: (address, None) };
         self.counts.lock().heard(&attempt, now)?;
         Ok(attempt)
+    }
+
+    /// Whether a right password from memory is not to be heard either: to a guesser it would tell that it is right.
+    #[must_use]
+    pub fn silences(&self, address: Option<IpAddr>, username: &str, now: Timestamp) -> bool {
+        self.silent_until.load(Ordering::Relaxed) > now.as_millis() && self.begin(address, username, now).is_err()
     }
 
     /// Ends an attempt. Attempts that run beside each other all begin before one has failed, so what the last of them
@@ -83,6 +92,9 @@ impl Throttle {
         } else {
             counts.add(attempt.user, limit, &self.config, now);
             counts.add(attempt.address, limit.saturating_mul(ADDRESS_FACTOR), &self.config, now);
+            if counts.heard(attempt, now).is_err() {
+                self.silent_until.fetch_max(now.plus(self.config.block).as_millis(), Ordering::Relaxed);
+            }
         }
         Ok(())
     }

@@ -28,6 +28,8 @@ pub struct Activity {
     head_since: Cell<Option<Instant>>,
     /// Since when the peer takes no bytes.
     blocked_since: Cell<Option<Instant>>,
+    /// The last request was answered before its body had come: bytes are that body's.
+    uploading: Cell<bool>,
     /// HTTP/2: bytes between requests are frames, not the start of a head.
     multiplexed: Cell<bool>,
 }
@@ -51,6 +53,7 @@ impl Activity {
             idle_since: Cell::new(now),
             head_since: Cell::new(None),
             blocked_since: Cell::new(None),
+            uploading: Cell::new(false),
             multiplexed: Cell::new(false),
         })
     }
@@ -63,6 +66,7 @@ impl Activity {
     /// A request begins; returns when its first byte came.
     pub fn begin(&self) -> Instant {
         self.in_flight.set(self.in_flight.get() + 1);
+        self.uploading.set(false);
         self.head_since.take().unwrap_or_else(Instant::now)
     }
 
@@ -78,8 +82,9 @@ impl Activity {
         self.in_flight.get() == 0 && self.head_since.get().is_some()
     }
 
-    /// A request is answered.
-    pub fn end(&self, now: Instant) {
+    /// A request is answered; `uploading` when its body is still coming.
+    pub fn end(&self, now: Instant, uploading: bool) {
+        self.uploading.set(uploading);
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.idle_since.set(now);
     }
@@ -102,7 +107,7 @@ impl Activity {
     }
 
     fn received(&self) {
-        if self.multiplexed.get() {
+        if self.multiplexed.get() || self.uploading.get() {
             self.idle_since.set(Instant::now());
         } else if self.in_flight.get() == 0 && self.head_since.get().is_none() {
             self.head_since.set(Some(Instant::now()));
@@ -201,7 +206,7 @@ mod tests {
         activity.received();
         assert_eq!(activity.begin(), start);
         assert_eq!(activity.deadline(HEAD, IDLE), None);
-        activity.end(start + 10 * IDLE);
+        activity.end(start + 10 * IDLE, false);
         assert_eq!(activity.deadline(HEAD, IDLE), Some((start + 11 * IDLE, Verdict::Idle)));
     }
 
@@ -229,6 +234,17 @@ mod tests {
         assert_eq!(activity.deadline(HEAD, IDLE), Some((start + IDLE, Verdict::Stuck)));
         activity.offer(false);
         assert_eq!(activity.deadline(HEAD, IDLE), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_after_its_answer_is_no_slow_head() {
+        let start = Instant::now();
+        let activity = Activity::new(start);
+        activity.begin();
+        activity.end(start, true);
+        activity.received();
+        assert_eq!(activity.deadline(HEAD, IDLE), Some((start + IDLE, Verdict::Idle)));
+        assert!(!activity.is_reading_head());
     }
 
     #[tokio::test(start_paused = true)]

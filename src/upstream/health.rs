@@ -60,6 +60,11 @@ pub async fn watch(upstream: Arc<Upstream>, credential: ProbeCredential, stop: C
             () = stop.cancelled() => return,
             () = probe_all(&upstream, &credential) => {}
         }
+        // A host that answers some requests and fails its probes seems to come back with each.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE.min(upstream.health_interval)) => {}
+        }
     }
 }
 
@@ -140,6 +145,8 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
+/// Probes are at least so far apart, whatever calls for them.
+const PAUSE: Duration = Duration::from_secs(1);
 const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -97,6 +97,12 @@ impl Progress {
         self.finished.get()
     }
 
+    /// Whether more is to come.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.finished().is_none() && self.failure().is_none()
+    }
+
     /// Why the upload was given up, if it was.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {

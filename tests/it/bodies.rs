@@ -320,6 +320,8 @@ async fn who_leaves_while_the_cluster_works_cancels_its_work() {
         drop(pipe);
         settle().await;
         assert_eq!(upstream.open(), 0);
+        let events = gateway.events().await;
+        assert_eq!((&events[0]["http.response.status_code"], events.len()), (&499.into(), 1), "{events:?}");
     })
     .await;
 }

@@ -183,6 +183,11 @@ async fn a_stream_that_is_reset_before_its_answer_cancels_the_work_of_the_cluste
         waiting.abort();
         settle().await;
         assert_eq!(upstream.open(), 0);
+        let events = gateway.events().await;
+        assert_eq!((&events[0]["http.response.status_code"], events.len()), (&499.into(), 1), "{events:?}");
+        // What was reset holds neither its stream nor the connection.
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(gateway.ended(), 1);
     })
     .await;
 }

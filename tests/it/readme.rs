@@ -14,8 +14,10 @@ fn its_configurations_are_good_but_for_files_that_are_not_here_and_what_it_says_
     for block in blocks {
         let file = folder.path().join("readme.yml");
         fs::write(&file, block).unwrap();
-        let Err(problems) = Config::load(&[file], &Environment::default()) else { continue };
-        for problem in problems.0 {
+        let problems = Config::load(&[file], &Environment::default()).err().map_or(Vec::new(), |problems| problems.0);
+        let refused = problems.iter().any(|problem| problem.to_string().contains("this version"));
+        assert_eq!(refused, block.contains("shape: broker"), "{block}");
+        for problem in problems {
             let text = problem.to_string();
             let broker = block.contains("shape: broker") && text.contains("this version");
             assert!(text.contains("cannot read") || text.contains("cannot be read") || broker, "{block}\n{text}");

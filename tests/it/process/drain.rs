@@ -94,7 +94,7 @@ async fn connections_that_say_nothing_do_not_hold_a_drain() {
     let began = Instant::now();
     process.running.signal("TERM");
     assert_eq!(process.running.end().code(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     drop(silent);
 }
 
