@@ -138,7 +138,7 @@ impl Door {
 
     /// Takes a request from its head to the head of its answer.
     ///
-    /// Every connection keeps room for this as long as it lives, so what is large and rare is boxed.
+    /// Every request in flight keeps room for all that is awaited here, so what is large and rare is boxed.
     async fn proxy(
         &self,
         mut parts: Parts,

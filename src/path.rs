@@ -93,15 +93,7 @@ enum Segment {
 }
 
 fn segment(raw: &str) -> Result<Segment, PathError> {
-    let mut escaped = false;
-    for byte in raw.bytes() {
-        match byte {
-            b'%' => escaped = true,
-            0x21..=0x7e => {}
-            _ => return Err(PathError::NotAscii),
-        }
-    }
-    if !escaped {
+    if !is_escaped(raw)? {
         return match raw {
             "" => Err(PathError::EmptySegment),
             "." | ".." => Err(PathError::DotSegment),
@@ -123,6 +115,14 @@ fn segment(raw: &str) -> Result<Segment, PathError> {
 
 /// Judges a raw query. Encoded line ends and tabs are data there (`source=` holds whole documents); a NUL is not.
 fn query(raw: &str) -> Result<(), PathError> {
+    if is_escaped(raw)? && decode(raw)?.contains('\0') {
+        return Err(PathError::Control);
+    }
+    Ok(())
+}
+
+/// Whether anything is to be decoded. All of it must be printable ASCII.
+fn is_escaped(raw: &str) -> Result<bool, PathError> {
     let mut escaped = false;
     for byte in raw.bytes() {
         match byte {
@@ -131,10 +131,7 @@ fn query(raw: &str) -> Result<(), PathError> {
             _ => return Err(PathError::NotAscii),
         }
     }
-    if escaped && decode(raw)?.contains('\0') {
-        return Err(PathError::Control);
-    }
-    Ok(())
+    Ok(escaped)
 }
 
 /// Percent-decodes once. `+` is left alone: it is a space only in a query, where nothing here looks.

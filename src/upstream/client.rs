@@ -103,7 +103,7 @@ impl Pool {
             let fresh = kept.is_none();
             let mut sender = match kept {
                 Some(sender) => sender,
-                // Boxed: every client's connection keeps room for what is awaited here.
+                // Boxed: every request in flight keeps room for what is awaited here.
                 None => match Box::pin(self.connect(index, host)).await {
                     Ok(sender) => sender,
                     Err(error) => {
