@@ -14,17 +14,21 @@ use crate::{
     body::{Body, BodyError},
     clock::Clock,
     config::Limits,
+    identify::Realms,
     keys::Keys,
     listener::peer::Peer,
     model::Principal,
     respond::{Exception, Rejection, RequestFacts, es},
+    roles::Roles,
     telemetry::audit::{Audit, AuditEvent},
     tokens::Tokens,
     users::Users,
 };
 
 mod access;
+mod applications;
 mod authenticate;
+mod caches;
 mod decision;
 mod descriptor;
 mod failure;
@@ -35,15 +39,21 @@ mod keys;
 mod life;
 mod media;
 mod names;
+mod profiles;
 mod query;
+mod rights;
+mod role_mappings;
+mod roles;
 mod route;
+mod service_accounts;
+mod settings;
 mod suggest;
 mod tokens;
 mod users;
 
 use failure::Failure;
 use query::Query;
-use route::Resource;
+use route::Endpoint;
 
 /// The router and what its resources need.
 pub struct Api {
@@ -55,6 +65,10 @@ pub struct Api {
     pub users: Arc<Users>,
     /// The token service.
     pub tokens: Arc<Tokens>,
+    /// The roles.
+    pub roles: Arc<Roles>,
+    /// Prove whom a grant is for.
+    pub realms: Arc<Realms>,
     /// Told of every change.
     pub audit: Audit,
     /// Tells the time.
@@ -75,6 +89,8 @@ struct Call<'a> {
     principal: &'a Principal,
     peer: &'a Peer,
     query: Query,
+    /// What stands for the names of its route, decoded.
+    names: Vec<String>,
     body: Bytes,
 }
 
@@ -133,23 +149,71 @@ impl Api {
         })?;
         query.flag("pretty")?;
         let filter = query.filled("filter_path");
-        let resource = route::find(&parts.method, parts.uri.path(), facts(parts).target)?;
+        let matched = route::find(&parts.method, parts.uri.path(), facts(parts).target)?;
         let body = self.read(parts, body).await?;
         if !body.is_empty() {
             media::check_body(&parts.headers)?;
         }
-        let mut call = Call { parts, principal, peer, query, body };
-        let mut reply = match (resource, parts.method.as_str()) {
-            (Resource::ApiKeys, "GET") => self.keys(&mut call).await,
-            (Resource::ApiKeys, "DELETE") => self.invalidate_keys(&mut call).await,
-            (Resource::ApiKeys, _) => self.create_key(&mut call).await,
-            (Resource::Authenticate, _) => authenticate::authenticate(&call),
-            (Resource::Token, "DELETE") => self.invalidate_token(&mut call).await,
-            (Resource::Token, _) => self.grant(&mut call).await,
-            (Resource::User(names), "GET") => self.users(&mut call, Some(&names)).await,
-            (Resource::User(name), "DELETE") => self.delete_user(&mut call, &name).await,
-            (Resource::User(name), _) => self.put_user(&mut call, &name).await,
-            (Resource::Users, _) => self.users(&mut call, None).await,
+        let endpoint = matched.route.endpoint;
+        let mut call = Call { parts, principal, peer, query, names: matched.names, body };
+        let mut reply = match (endpoint, parts.method.as_str()) {
+            (Endpoint::ActivateProfile, _) => self.activate_profile(&mut call).await,
+            (Endpoint::ApplicationPrivilege, "DELETE") => self.delete_privileges(&mut call).await,
+            (Endpoint::ApplicationPrivilege | Endpoint::ApplicationPrivileges, _) | (Endpoint::Privileges, "GET") => {
+                self.privileges(&mut call).await
+            }
+            (Endpoint::Authenticate, _) => authenticate::authenticate(&call),
+            (Endpoint::BuiltinPrivileges, _) => rights::builtin(&mut call),
+            (Endpoint::CloneKey, _) => self.clone_key(&mut call).await,
+            (Endpoint::CrossClusterKey, _) => self.update_cross_cluster_key(&mut call).await,
+            (Endpoint::CrossClusterKeys, _) => self.create_cross_cluster_key(&mut call).await,
+            (Endpoint::DelegatePki, _) => self.delegate_pki(&mut call).await,
+            (Endpoint::DisableProfile, _) => self.enable_profile(&mut call, false).await,
+            (Endpoint::DisableUser, _) => self.enable_user(&mut call, false).await,
+            (Endpoint::EnableProfile, _) => self.enable_profile(&mut call, true).await,
+            (Endpoint::EnableUser, _) => self.enable_user(&mut call, true).await,
+            (Endpoint::Enroll, _) => settings::enroll(&mut call),
+            (Endpoint::GrantKey, _) => self.grant_key(&mut call).await,
+            (Endpoint::Key, _) => self.update_key(&mut call).await,
+            (Endpoint::KeyCache, _) => self.clear_key_cache(&mut call).await,
+            (Endpoint::Keys, "GET") => self.keys(&mut call).await,
+            (Endpoint::Keys, "DELETE") => self.invalidate_keys(&mut call).await,
+            (Endpoint::Keys, _) => self.create_key(&mut call).await,
+            (Endpoint::ListPrivileges, _) => rights::list(&mut call),
+            (Endpoint::OwnPrivileges, _) => self.has_privileges(&mut call).await,
+            (Endpoint::Password, _) => self.change_password(&mut call).await,
+            (Endpoint::PrivilegeCache, _) => caches::clear_privileges(&mut call),
+            (Endpoint::Privileges, _) => self.put_privileges(&mut call).await,
+            (Endpoint::ProfileData, _) => self.put_profile_data(&mut call).await,
+            (Endpoint::ProfilePrivileges, _) => self.profile_privileges(&mut call).await,
+            (Endpoint::Profiles, _) => self.profiles(&mut call).await,
+            (Endpoint::QueryKeys, _) => self.query_keys(&mut call).await,
+            (Endpoint::QueryRoles, _) => self.query_roles(&mut call).await,
+            (Endpoint::QueryUsers, _) => self.query_users(&mut call).await,
+            (Endpoint::RealmCache, _) => caches::clear_realms(self, &mut call),
+            (Endpoint::Role | Endpoint::Roles, "GET") => self.roles(&mut call).await,
+            (Endpoint::Role, "DELETE") => self.delete_role(&mut call).await,
+            (Endpoint::Role, _) => self.put_role(&mut call).await,
+            (Endpoint::RoleCache, _) => caches::clear_roles(&mut call),
+            (Endpoint::RoleMapping, "GET") | (Endpoint::RoleMappings, _) => self.role_mappings(&mut call).await,
+            (Endpoint::RoleMapping, "DELETE") => self.delete_role_mapping(&mut call).await,
+            (Endpoint::RoleMapping, _) => self.put_role_mapping(&mut call).await,
+            (Endpoint::Roles, "DELETE") => self.delete_roles(&mut call).await,
+            (Endpoint::Roles, _) => self.put_roles(&mut call).await,
+            (Endpoint::ServiceAccounts, _) => self.service_accounts(&mut call),
+            (Endpoint::ServiceCredentials, _) => self.service_credentials(&mut call).await,
+            (Endpoint::ServiceToken, "DELETE") => self.delete_service_token(&mut call).await,
+            (Endpoint::NewServiceToken | Endpoint::ServiceToken, _) => self.create_service_token(&mut call).await,
+            (Endpoint::ServiceTokenCache, _) => caches::clear_service_tokens(&mut call),
+            (Endpoint::Settings, "GET") => self.settings(&mut call).await,
+            (Endpoint::Settings, _) => self.put_settings(&mut call).await,
+            (Endpoint::SuggestProfiles, _) => self.suggest_profiles(&mut call).await,
+            (Endpoint::Token, "DELETE") => self.invalidate_tokens(&mut call).await,
+            (Endpoint::Token, _) => self.grant_token(&mut call).await,
+            (Endpoint::UpdateKeys, _) => self.update_keys(&mut call).await,
+            (Endpoint::User, "GET") | (Endpoint::Users, _) => self.users(&mut call).await,
+            (Endpoint::User, "DELETE") => self.delete_user(&mut call).await,
+            (Endpoint::User, _) => self.put_user(&mut call).await,
         }?;
         if let Some(filter) = filter {
             reply.body = filter::apply(reply.body, &filter);
@@ -202,6 +266,11 @@ impl Api {
 impl Call<'_> {
     fn path(&self) -> &str {
         self.parts.uri.path()
+    }
+
+    /// What stands for the name at that place of the route; empty where the route has none.
+    fn name(&self, place: usize) -> &str {
+        self.names.get(place).map_or("", String::as_str)
     }
 
     /// # Errors

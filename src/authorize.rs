@@ -172,7 +172,7 @@ mod tests {
         };
         let realm = RealmRef { name: "default_native".into(), kind: "native".into() };
         let authentication = AuthenticationType::Realm;
-        Principal { identity, realm, lookup_realm: None, authentication, api_key: None, privileges }
+        Principal::new(identity, realm, authentication, privileges)
     }
 
     fn key(assigned: &Map<String, Value>) -> Principal {

@@ -58,7 +58,7 @@ pub struct Shared {
     /// Tells auditors.
     pub audit: Audit,
     /// Proves who calls.
-    pub realms: Realms,
+    pub realms: Arc<Realms>,
     /// Decides what they may do.
     pub authorizer: Authorizer,
     /// Answers `/_security` and `/_gateway`.

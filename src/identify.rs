@@ -13,7 +13,10 @@ use crate::{
     config,
     keys::Keys,
     listener::peer::Peer,
-    model::{AuthenticationType, Principal, Timestamp},
+    model::{AuthenticationType, Identity, Principal, Timestamp},
+    passwords::Passwords,
+    roles::Roles,
+    store::{Announce, AnyStore},
     telemetry::{
         audit::{Audit, AuditEvent},
         metrics::Metrics,
@@ -56,7 +59,7 @@ pub struct Evidence<'a> {
 pub struct Realms {
     chain: Vec<Named>,
     proofs: Proofs,
-    anonymous: Option<Arc<Principal>>,
+    anonymous: Option<Identity>,
     digester: Digester,
     proven: Cache<Arc<Principal>>,
     refused: Cache<Dead>,
@@ -73,8 +76,30 @@ pub struct Registers {
     pub keys: Arc<Keys>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
-    /// Told by all three of what stopped being so: wired to their announcements.
+    /// Roles.
+    pub roles: Arc<Roles>,
+    /// Told by all of them of what stopped being so.
     pub revocations: Arc<Revocations>,
+}
+
+impl Registers {
+    /// Registers over one store, whose changes end what was remembered of them.
+    #[must_use]
+    pub fn new(store: &AnyStore, passwords: Passwords, clock: &Clock, config: &config::Config) -> Self {
+        let revocations = Arc::new(Revocations::default());
+        let announce: Announce = {
+            let revocations = Arc::clone(&revocations);
+            Arc::new(move |change| revocations.revoke(change.into()))
+        };
+        let (keys, tokens) = (config.api_keys.clone(), config.tokens.clone());
+        Self {
+            users: Arc::new(Users::new(store.clone(), passwords, Arc::clone(&announce))),
+            keys: Arc::new(Keys::new(store.clone(), clock.clone(), keys, Arc::clone(&announce))),
+            tokens: Arc::new(Tokens::new(store.clone(), clock.clone(), tokens, announce)),
+            roles: Arc::new(Roles::new(store.clone())),
+            revocations,
+        }
+    }
 }
 
 /// A key or token that is refused and will never be anything else.
@@ -103,12 +128,12 @@ impl Realms {
         metrics: Arc<Metrics>,
         audit: Audit,
     ) -> Self {
-        let Registers { users, keys, tokens, revocations } = registers;
+        let Registers { users, keys, tokens, roles, revocations } = registers;
         let common_roles = config.anonymous.roles.iter().map(|role| role.as_str().into()).collect();
         let throttle = Throttle::new(config.throttle.clone());
         Self {
             chain: Named::chain(&config.realms),
-            proofs: Proofs { users, keys, tokens, revocations, throttle, clock, common_roles },
+            proofs: Proofs { users, keys, tokens, roles, revocations, throttle, clock, common_roles },
             anonymous: realm::anonymous(&config.anonymous),
             digester: Digester::default(),
             proven: Cache::new(cache_entries),
@@ -129,17 +154,11 @@ impl Realms {
         {
             return None;
         }
-        match self.digest(headers) {
-            Some(digest) => self.proven.get(&digest, &self.proofs.revocations, now).filter(|principal| {
-                principal.authentication != AuthenticationType::Realm
-                    || !self.proofs.throttle.silences(
-                        evidence.peer.client_ip(headers),
-                        &principal.identity.username,
-                        now,
-                    )
-            }),
-            None => self.anonymous.clone(),
-        }
+        let digest = self.digest(headers)?;
+        self.proven.get(&digest, &self.proofs.revocations, now).filter(|principal| {
+            principal.authentication != AuthenticationType::Realm
+                || !self.proofs.throttle.silences(evidence.peer.client_ip(headers), &principal.identity.username, now)
+        })
     }
 
     /// Asks the realms.
@@ -161,10 +180,21 @@ impl Realms {
         }
     }
 
+    /// Whose the credentials are that a body of the API holds. They come with no other circumstances: nobody is run as.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentifyError`].
+    pub async fn prove(&self, presented: &Presented, evidence: &Evidence<'_>) -> Result<Arc<Principal>, IdentifyError> {
+        self.judge(presented, evidence)
+            .await
+            .map_err(|Failure { error, judge }| self.refuse(error, judge, Some(presented), evidence))
+    }
+
     /// Asks one realm after the other, and remembers what they say.
     async fn judge(&self, presented: &Presented, evidence: &Evidence<'_>) -> Result<Arc<Principal>, Failure<'_>> {
         let refusal = match presented {
-            Presented::Nothing => return self.anonymous.clone().ok_or(Failure::unjudged(IdentifyError::Missing)),
+            Presented::Nothing => return self.anonymous(evidence).await.map_err(Failure::unjudged),
             Presented::Basic { username, .. } => IdentifyError::Password { username: username.clone(), known: false },
             Presented::ApiKey { .. } | Presented::Bearer(_) => IdentifyError::Refused(Refusal::TokenUnknown),
         };
@@ -206,6 +236,18 @@ impl Realms {
             }
         }
         Err(failure)
+    }
+
+    /// Who a caller without credentials is.
+    async fn anonymous(&self, evidence: &Evidence<'_>) -> Result<Arc<Principal>, IdentifyError> {
+        let Some(identity) = &self.anonymous else { return Err(IdentifyError::Missing) };
+        let proven = self.proofs.anonymous(identity.clone(), self.proofs.revocations.begin()).await?;
+        // A header that says nothing is not remembered: strangers choose what it is.
+        let bare = !evidence.headers.contains_key(header::AUTHORIZATION);
+        if let (true, Some(digest), Some(stamps)) = (bare, self.digest(evidence.headers), proven.stamps) {
+            self.proven.insert(digest, Arc::clone(&proven.principal), proven.until, stamps);
+        }
+        Ok(proven.principal)
     }
 
     /// Refuses to act for a caller who wants to be another (sections 2.6, 2.8): nobody can yet.
@@ -256,11 +298,15 @@ impl Realms {
         error
     }
 
-    /// Of all that decides; nothing without credentials.
+    /// Of all that decides; nothing where nobody can be somebody without credentials.
     fn digest(&self, headers: &HeaderMap) -> Option<Digest> {
-        let authorization = headers.get(header::AUTHORIZATION)?;
+        let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        if authorization.is_none() && self.anonymous.is_none() {
+            return None;
+        }
         let client = headers.get(CLIENT_AUTHENTICATION);
-        Some(self.digester.digest(authorization.as_bytes(), client.map(HeaderValue::as_bytes)))
+        // An empty header is as good as none.
+        Some(self.digester.digest(authorization.unwrap_or_default(), client.map(HeaderValue::as_bytes)))
     }
 }
 

@@ -17,7 +17,9 @@ use crate::{
     config,
     model::{KeyId, Timestamp},
     secret::{self, SecretText},
-    store::{self, AnyStore, ApiKeyRecord, Creator, KeyFilter, SaltedDigest, Store, StoreError},
+    store::{
+        self, Announce, AnyStore, ApiKeyRecord, Change, Creator, KeyFilter, Page, SaltedDigest, Store, StoreError,
+    },
 };
 
 /// The API keys of this gateway.
@@ -25,11 +27,8 @@ pub struct Keys {
     store: AnyStore,
     clock: Clock,
     config: config::ApiKeys,
-    revoked: Revoked,
+    announce: Announce,
 }
-
-/// Told of every key that stopped working, before the caller who stopped it gets an answer.
-pub type Revoked = Arc<dyn Fn(&KeyId) + Send + Sync>;
 
 /// What a new key is made of. Fields are valid already.
 #[derive(Clone, Debug)]
@@ -106,8 +105,8 @@ pub enum KeysError {
 impl Keys {
     /// Keys kept in `store`.
     #[must_use]
-    pub fn new(store: AnyStore, clock: Clock, config: config::ApiKeys, revoked: Revoked) -> Self {
-        Self { store, clock, config, revoked }
+    pub fn new(store: AnyStore, clock: Clock, config: config::ApiKeys, announce: Announce) -> Self {
+        Self { store, clock, config, announce }
     }
 
     /// Makes a key; returns once it is durable.
@@ -132,6 +131,8 @@ impl Keys {
             role_descriptors: new.role_descriptors,
             limited_by: new.limited_by,
             metadata: new.metadata,
+            access: None,
+            last_used: None,
         };
         let max = self.config.max_per_owner;
         if !self.store.insert_key(key, max).await? {
@@ -140,13 +141,13 @@ impl Keys {
         Ok(CreatedKey { id, expiration, secret })
     }
 
-    /// Keys that match, in the order of their creation.
+    /// A page of the keys that match.
     ///
     /// # Errors
     ///
     /// [`KeysError::Store`].
-    pub async fn find(&self, filter: &KeyFilter) -> Result<Vec<ApiKeyRecord>, KeysError> {
-        Ok(self.store.keys(filter).await?)
+    pub async fn find(&self, filter: &KeyFilter, page: &Page) -> Result<Vec<ApiKeyRecord>, KeysError> {
+        Ok(self.store.keys(filter, page).await?)
     }
 
     /// Invalidates what matches; returns once it is durable and every cache has forgotten.
@@ -155,12 +156,12 @@ impl Keys {
     ///
     /// [`KeysError::Store`].
     pub async fn invalidate(&self, filter: &KeyFilter) -> Result<Invalidated, KeysError> {
-        let (store, revoked, filter, at) =
-            (self.store.clone(), Arc::clone(&self.revoked), filter.clone(), self.clock.now());
+        let (store, announce, filter, at) =
+            (self.store.clone(), Arc::clone(&self.announce), filter.clone(), self.clock.now());
         let invalidated = store::complete(async move {
             let ids = store.invalidate_keys(&filter, at).await?;
             for id in &ids {
-                revoked(id);
+                announce(&Change::Key(id.clone()));
             }
             Ok::<_, StoreError>(ids)
         })

@@ -29,6 +29,7 @@ pub mod path;
 pub mod pem;
 pub mod reauthenticate;
 pub mod respond;
+pub mod roles;
 pub mod secret;
 pub mod store;
 pub mod telemetry;

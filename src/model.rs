@@ -99,10 +99,20 @@ pub struct Identity {
     pub metadata: Map<String, Value>,
 }
 
+/// The token that a service account is, or that its access token was minted with.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ServiceTokenRef {
+    /// Its name.
+    pub name: Box<str>,
+    /// Where it is kept, in the words of Elasticsearch.
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+}
+
 /// A caller who proved who they are.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// Who it is.
+    /// Who it is: whom it runs as, when it does.
     pub identity: Identity,
     /// The realm that authenticated it.
     pub realm: RealmRef,
@@ -110,8 +120,40 @@ pub struct Principal {
     pub lookup_realm: Option<RealmRef>,
     /// How it proved itself.
     pub authentication: AuthenticationType,
-    /// The API key, when it is one.
+    /// The API key, when it is one: not while it runs as a user.
     pub api_key: Option<ApiKeyRef>,
+    /// The token of a service account, when it is one.
+    pub service_token: Option<ServiceTokenRef>,
+    /// Who proved themselves, when `identity` is whom they run as.
+    pub run_by: Option<Arc<Principal>>,
     /// What it may do, compiled.
     pub privileges: Privileges,
+}
+
+impl Principal {
+    /// One that acts as itself, and is neither a key nor a service account.
+    #[must_use]
+    pub fn new(
+        identity: Identity,
+        realm: RealmRef,
+        authentication: AuthenticationType,
+        privileges: Privileges,
+    ) -> Self {
+        Self {
+            identity,
+            realm,
+            lookup_realm: None,
+            authentication,
+            api_key: None,
+            service_token: None,
+            run_by: None,
+            privileges,
+        }
+    }
+
+    /// The realm that its name belongs to.
+    #[must_use]
+    pub fn own_realm(&self) -> &RealmRef {
+        self.lookup_realm.as_ref().unwrap_or(&self.realm)
+    }
 }

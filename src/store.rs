@@ -1,160 +1,29 @@
-//! What must outlive the process: users, keys, tokens. One trait, several backends, one contract suite.
+//! What must outlive the process: users, keys, tokens, roles. One trait, several backends, one contract suite.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
-    model::{Identity, KeyId, RealmRef, Timestamp},
+    model::{KeyId, Timestamp},
     passwords::PasswordHash,
-    secret,
 };
 
 pub mod memory;
+pub mod record;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
 
-/// A stored user. `realm` tells native users from the reserved `elastic`.
-#[derive(Clone, Debug)]
-pub struct UserRecord {
-    /// Name, roles, full name, e-mail, metadata.
-    pub identity: Identity,
-    /// Which namespace it lives in.
-    pub namespace: UserNamespace,
-    /// Absent for a user that has never had a password.
-    pub password: Option<PasswordHash>,
-    /// A disabled user cannot authenticate.
-    pub enabled: bool,
-}
+pub use record::{
+    ApiKeyRecord, Change, Client, Creator, DocumentKind, KeyChange, KeyFilter, KeyKind, KeyUpdate, Page, Put, Refresh,
+    RefreshRecord, RefreshRefusal, Refreshed, SaltedDigest, Superseded, TokenRecord, TokenSelector, TokenSubject,
+    TokensInvalidated, UserNamespace, UserRecord,
+};
 
-/// Users of different realms may share a name.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum UserNamespace {
-    /// Users that the API creates.
-    Native,
-    /// Built-in users: only password and enabled state are stored.
-    Reserved,
-}
-
-/// SHA-256 of a salt and a secret of 128 random bits or more.
-#[derive(Clone, Eq, PartialEq)]
-pub struct SaltedDigest {
-    /// Random, one a secret.
-    pub salt: [u8; 16],
-    /// SHA-256(salt ‖ secret).
-    pub digest: [u8; 32],
-}
-
-impl SaltedDigest {
-    /// The digest of `secret` under a fresh salt.
-    #[must_use]
-    pub fn of(secret: &str) -> Self {
-        let salt = secret::random();
-        Self { salt, digest: secret::sha256(&[&salt, secret.as_bytes()]) }
-    }
-
-    /// Whether this is the digest of `secret`; the time it takes does not tell how near it came.
-    #[must_use]
-    pub fn matches(&self, secret: &str) -> bool {
-        secret::equal(&self.digest, &secret::sha256(&[&self.salt, secret.as_bytes()]))
-    }
-}
-
-impl fmt::Debug for SaltedDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-/// Who made a key: a snapshot, kept when the user is gone.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Creator {
-    /// Name, full name, e-mail, metadata (roles unused).
-    pub identity: Identity,
-    /// Realm that the creator belongs to.
-    pub realm: RealmRef,
-}
-
-/// A stored API key.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ApiKeyRecord {
-    /// Public id.
-    pub id: KeyId,
-    /// Not unique.
-    pub name: Box<str>,
-    /// Proof of the secret.
-    pub secret: SaltedDigest,
-    /// When it was made.
-    pub creation: Timestamp,
-    /// When it stops working.
-    pub expiration: Option<Timestamp>,
-    /// When it was invalidated; it never becomes valid again.
-    pub invalidation: Option<Timestamp>,
-    /// Its owner.
-    pub creator: Creator,
-    /// Assigned descriptors, name → descriptor; empty = the owner's alone.
-    pub role_descriptors: Map<String, Value>,
-    /// The owner's descriptors when the key was made, name → descriptor.
-    pub limited_by: Map<String, Value>,
-    /// Free metadata.
-    pub metadata: Map<String, Value>,
-}
-
-/// A stored access token.
-#[derive(Clone, PartialEq)]
-pub struct TokenRecord {
-    /// SHA-256 of the token, its salt included: the key of the record.
-    pub digest: [u8; 32],
-    /// When it was made.
-    pub creation: Timestamp,
-    /// When it stops working.
-    pub expiration: Timestamp,
-    /// When it was invalidated.
-    pub invalidation: Option<Timestamp>,
-    /// Whose it is, as of the grant: roles by name.
-    pub identity: Identity,
-    /// Realm of the log-in.
-    pub realm: RealmRef,
-    /// Set when an API key minted it for itself.
-    pub api_key: Option<KeyId>,
-}
-
-impl fmt::Debug for TokenRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenRecord")
-            .field("expiration", &self.expiration)
-            .field("invalidation", &self.invalidation)
-            .field("identity", &self.identity)
-            .field("realm", &self.realm)
-            .field("api_key", &self.api_key)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Which API keys an operation is about. Every field that is set must match.
-#[derive(Clone, Debug, Default)]
-pub struct KeyFilter {
-    /// Exact ids.
-    pub ids: Option<Vec<KeyId>>,
-    /// Exact name, or prefix with one trailing `*`.
-    pub name: Option<Box<str>>,
-    /// Owner's name.
-    pub username: Option<Box<str>>,
-    /// Owner's realm.
-    pub realm: Option<Box<str>>,
-    /// Neither invalidated nor expired at this time.
-    pub active_at: Option<Timestamp>,
-}
-
-impl KeyFilter {
-    /// The key of this id.
-    #[must_use]
-    pub fn id(id: KeyId) -> Self {
-        Self { ids: Some(vec![id]), ..Self::default() }
-    }
-}
+/// Told of every change that a cached verdict may rest on, once it is durable and before the caller who made it gets an
+/// answer.
+pub type Announce = Arc<dyn Fn(&Change) + Send + Sync>;
 
 /// Why the store did not answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -194,6 +63,14 @@ pub trait Store: Send + Sync {
     /// Writes a user whole, but an existing record keeps its hash when `user.password` is absent. Returns whether
     /// it is new.
     fn put_user(&self, user: UserRecord) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// Gives an existing user another password, another enabled state or both; returns whether there is one.
+    fn change_user(
+        &self,
+        namespace: UserNamespace,
+        name: &str,
+        password: Option<PasswordHash>,
+        enabled: Option<bool>,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
     /// Removes a user; returns whether there was one.
     fn delete_user(
         &self,
@@ -210,30 +87,78 @@ pub trait Store: Send + Sync {
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
     /// One key.
     fn key(&self, id: &KeyId) -> impl Future<Output = Result<Option<ApiKeyRecord>, StoreError>> + Send;
-    /// Keys in the order of their creation.
-    fn keys(&self, filter: &KeyFilter) -> impl Future<Output = Result<Vec<ApiKeyRecord>, StoreError>> + Send;
+    /// A page of the keys that match.
+    fn keys(
+        &self,
+        filter: &KeyFilter,
+        page: &Page,
+    ) -> impl Future<Output = Result<Vec<ApiKeyRecord>, StoreError>> + Send;
+    /// How many keys match.
+    fn count_keys(&self, filter: &KeyFilter) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    /// Updates keys in one transaction, each as [`ApiKeyRecord::update`] says; one outcome an id, in their order.
+    fn update_keys(
+        &self,
+        ids: &[KeyId],
+        change: &KeyChange,
+    ) -> impl Future<Output = Result<Vec<KeyUpdate>, StoreError>> + Send;
     /// Marks matching keys that are not invalidated yet, in one transaction; returns their ids.
     fn invalidate_keys(
         &self,
         filter: &KeyFilter,
         at: Timestamp,
     ) -> impl Future<Output = Result<Vec<KeyId>, StoreError>> + Send;
-
+    /// Notes when keys were last used; an earlier time than the one that is noted already changes nothing.
+    fn touch_keys(&self, used: &[(KeyId, Timestamp)]) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// Removes keys that expired or were invalidated before `before`; returns how many.
     fn remove_keys(&self, before: Timestamp) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Adds an access token.
+    /// Adds a pair.
     fn insert_token(&self, token: TokenRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
-    /// One access token.
+    /// The pair of an access token.
     fn token(&self, digest: &[u8; 32]) -> impl Future<Output = Result<Option<TokenRecord>, StoreError>> + Send;
-    /// Invalidates a token that is good at this time; returns whether there was one.
-    fn invalidate_token(
+    /// Uses a refresh token, by its digest, as [`TokenRecord::refresh`] says, in one transaction: of several at once one
+    /// is the first.
+    fn refresh_token(
         &self,
         digest: &[u8; 32],
+        attempt: &Refresh,
+    ) -> impl Future<Output = Result<Refreshed, StoreError>> + Send;
+    /// Flags tokens, in one transaction, as [`TokensInvalidated::flag`] says.
+    fn invalidate_tokens(
+        &self,
+        selector: &TokenSelector,
         at: Timestamp,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
-    /// Removes tokens that expired before `before`; returns how many.
+    ) -> impl Future<Output = Result<TokensInvalidated, StoreError>> + Send;
+    /// Removes pairs whose access token expired before `before`; returns how many.
     fn remove_tokens(&self, before: Timestamp) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// One document.
+    fn document(
+        &self,
+        kind: DocumentKind,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Value>, StoreError>> + Send;
+    /// All documents of a kind, by name.
+    fn documents(&self, kind: DocumentKind) -> impl Future<Output = Result<Vec<(Box<str>, Value)>, StoreError>> + Send;
+    /// Writes documents of different names in one transaction; one outcome each, in their order.
+    fn put_documents(
+        &self,
+        kind: DocumentKind,
+        documents: Vec<(Box<str>, Value)>,
+    ) -> impl Future<Output = Result<Vec<Put>, StoreError>> + Send;
+    /// Adds a document unless there is one of that name; returns whether it did.
+    fn insert_document(
+        &self,
+        kind: DocumentKind,
+        name: &str,
+        document: Value,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// Removes documents in one transaction; whether there was one, for each name in order.
+    fn delete_documents(
+        &self,
+        kind: DocumentKind,
+        names: &[Box<str>],
+    ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 
     /// Whether it answers; for `/readyz`.
     fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -285,6 +210,16 @@ impl Store for AnyStore {
         either!(self, store => store.put_user(user))
     }
 
+    async fn change_user(
+        &self,
+        namespace: UserNamespace,
+        name: &str,
+        password: Option<PasswordHash>,
+        enabled: Option<bool>,
+    ) -> Result<bool, StoreError> {
+        either!(self, store => store.change_user(namespace, name, password, enabled))
+    }
+
     async fn delete_user(&self, namespace: UserNamespace, name: &str) -> Result<bool, StoreError> {
         either!(self, store => store.delete_user(namespace, name))
     }
@@ -297,12 +232,24 @@ impl Store for AnyStore {
         either!(self, store => store.key(id))
     }
 
-    async fn keys(&self, filter: &KeyFilter) -> Result<Vec<ApiKeyRecord>, StoreError> {
-        either!(self, store => store.keys(filter))
+    async fn keys(&self, filter: &KeyFilter, page: &Page) -> Result<Vec<ApiKeyRecord>, StoreError> {
+        either!(self, store => store.keys(filter, page))
+    }
+
+    async fn count_keys(&self, filter: &KeyFilter) -> Result<u64, StoreError> {
+        either!(self, store => store.count_keys(filter))
+    }
+
+    async fn update_keys(&self, ids: &[KeyId], change: &KeyChange) -> Result<Vec<KeyUpdate>, StoreError> {
+        either!(self, store => store.update_keys(ids, change))
     }
 
     async fn invalidate_keys(&self, filter: &KeyFilter, at: Timestamp) -> Result<Vec<KeyId>, StoreError> {
         either!(self, store => store.invalidate_keys(filter, at))
+    }
+
+    async fn touch_keys(&self, used: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        either!(self, store => store.touch_keys(used))
     }
 
     async fn remove_keys(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -317,12 +264,44 @@ impl Store for AnyStore {
         either!(self, store => store.token(digest))
     }
 
-    async fn invalidate_token(&self, digest: &[u8; 32], at: Timestamp) -> Result<bool, StoreError> {
-        either!(self, store => store.invalidate_token(digest, at))
+    async fn refresh_token(&self, digest: &[u8; 32], attempt: &Refresh) -> Result<Refreshed, StoreError> {
+        either!(self, store => store.refresh_token(digest, attempt))
+    }
+
+    async fn invalidate_tokens(
+        &self,
+        selector: &TokenSelector,
+        at: Timestamp,
+    ) -> Result<TokensInvalidated, StoreError> {
+        either!(self, store => store.invalidate_tokens(selector, at))
     }
 
     async fn remove_tokens(&self, before: Timestamp) -> Result<u64, StoreError> {
         either!(self, store => store.remove_tokens(before))
+    }
+
+    async fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Value>, StoreError> {
+        either!(self, store => store.document(kind, name))
+    }
+
+    async fn documents(&self, kind: DocumentKind) -> Result<Vec<(Box<str>, Value)>, StoreError> {
+        either!(self, store => store.documents(kind))
+    }
+
+    async fn put_documents(
+        &self,
+        kind: DocumentKind,
+        documents: Vec<(Box<str>, Value)>,
+    ) -> Result<Vec<Put>, StoreError> {
+        either!(self, store => store.put_documents(kind, documents))
+    }
+
+    async fn insert_document(&self, kind: DocumentKind, name: &str, document: Value) -> Result<bool, StoreError> {
+        either!(self, store => store.insert_document(kind, name, document))
+    }
+
+    async fn delete_documents(&self, kind: DocumentKind, names: &[Box<str>]) -> Result<Vec<bool>, StoreError> {
+        either!(self, store => store.delete_documents(kind, names))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -7,9 +7,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use crate::{
     clock::Clock,
     config,
-    model::{Identity, KeyId, RealmRef, Timestamp},
+    model::Timestamp,
     secret::{self, SecretText},
-    store::{self, AnyStore, Store, StoreError, TokenRecord},
+    store::{self, Announce, AnyStore, Change, Client, Store, StoreError, TokenRecord, TokenSelector, TokenSubject},
 };
 
 /// The token service.
@@ -17,11 +17,8 @@ pub struct Tokens {
     store: AnyStore,
     clock: Clock,
     config: config::Tokens,
-    revoked: Revoked,
+    announce: Announce,
 }
-
-/// Told the digest of every token that stopped working, before the caller who stopped it gets an answer.
-pub type Revoked = Arc<dyn Fn(&[u8; 32]) + Send + Sync>;
 
 /// A token that was just made.
 #[derive(Debug)]
@@ -46,8 +43,8 @@ pub enum TokenVerdict {
 impl Tokens {
     /// Tokens kept in `store`.
     #[must_use]
-    pub fn new(store: AnyStore, clock: Clock, config: config::Tokens, revoked: Revoked) -> Self {
-        Self { store, clock, config, revoked }
+    pub fn new(store: AnyStore, clock: Clock, config: config::Tokens, announce: Announce) -> Self {
+        Self { store, clock, config, announce }
     }
 
     /// Issues an access token; returns once it is durable.
@@ -55,18 +52,21 @@ impl Tokens {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn issue(
-        &self,
-        identity: Identity,
-        realm: RealmRef,
-        api_key: Option<KeyId>,
-    ) -> Result<IssuedToken, StoreError> {
+    pub async fn issue(&self, subject: TokenSubject, client: Client) -> Result<IssuedToken, StoreError> {
         let creation = self.clock.now();
         let expiration = creation.plus(self.config.access_lifetime);
         let token = SecretText::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret::random::<RANDOM_BYTES>())));
         let digest = secret::sha256(&[token.expose().as_bytes()]);
         self.store
-            .insert_token(TokenRecord { digest, creation, expiration, invalidation: None, identity, realm, api_key })
+            .insert_token(TokenRecord {
+                digest,
+                refresh: None,
+                creation,
+                expiration,
+                invalidation: None,
+                subject,
+                client,
+            })
             .await?;
         Ok(IssuedToken { token, expiration })
     }
@@ -92,13 +92,13 @@ impl Tokens {
     /// [`StoreError`].
     pub async fn invalidate(&self, token: &str) -> Result<bool, StoreError> {
         let Some(digest) = digest(token) else { return Ok(false) };
-        let (store, revoked, at) = (self.store.clone(), Arc::clone(&self.revoked), self.clock.now());
+        let (store, announce, at) = (self.store.clone(), Arc::clone(&self.announce), self.clock.now());
         store::complete(async move {
-            let invalidated = store.invalidate_token(&digest, at).await?;
-            if invalidated {
-                revoked(&digest);
+            let done = store.invalidate_tokens(&TokenSelector::Access(digest), at).await?;
+            for digest in &done.digests {
+                announce(&Change::Token(*digest));
             }
-            Ok(invalidated)
+            Ok(done.invalidated > 0)
         })
         .await
     }
@@ -142,14 +142,17 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::store::memory::Memory;
+    use crate::{
+        model::{Identity, RealmRef},
+        store::memory::Memory,
+    };
 
-    type News = Arc<Mutex<Vec<[u8; 32]>>>;
+    type News = Arc<Mutex<Vec<Change>>>;
 
     fn tokens() -> (Tokens, News) {
         let news = News::default();
         let heard = Arc::clone(&news);
-        let revoked: Revoked = Arc::new(move |digest| heard.lock().push(*digest));
+        let announce: Announce = Arc::new(move |change| heard.lock().push(change.clone()));
         let config = config::Tokens {
             access_lifetime: Duration::from_mins(20),
             refresh_lifetime: Duration::from_hours(24),
@@ -157,12 +160,21 @@ mod tests {
             cleanup_interval: Duration::from_mins(30),
         };
         let clock = Clock::anchored(Timestamp::from_millis(1_800_000_000_000));
-        (Tokens::new(AnyStore::Memory(Arc::new(Memory::default())), clock, config, revoked), news)
+        (Tokens::new(AnyStore::Memory(Arc::new(Memory::default())), clock, config, announce), news)
     }
 
     async fn issue(tokens: &Tokens) -> IssuedToken {
         let realm = RealmRef { name: "default_native".into(), kind: "native".into() };
-        tokens.issue(Identity { username: "jack".into(), ..Identity::default() }, realm, None).await.unwrap()
+        let subject = TokenSubject {
+            identity: Identity { username: "jack".into(), ..Identity::default() },
+            realm,
+            lookup_realm: None,
+            api_key: None,
+            service_token: None,
+            run_by: None,
+        };
+        let client = Client { username: "jack".into(), realm: "default_native".into(), api_key: None };
+        tokens.issue(subject, client).await.unwrap()
     }
 
     #[tokio::test]
@@ -170,7 +182,7 @@ mod tests {
         let (tokens, _) = tokens();
         let issued = issue(&tokens).await;
         let verdict = tokens.verify(issued.token.expose()).await.unwrap();
-        assert!(matches!(verdict, TokenVerdict::Accept(token) if &*token.identity.username == "jack"));
+        assert!(matches!(verdict, TokenVerdict::Accept(token) if &*token.subject.identity.username == "jack"));
     }
 
     #[tokio::test]

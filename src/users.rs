@@ -8,18 +8,15 @@ use crate::{
     model::Identity,
     passwords::{Busy, Passwords},
     secret::SecretText,
-    store::{self, AnyStore, Store, StoreError, UserNamespace, UserRecord},
+    store::{self, Announce, AnyStore, Change, Store, StoreError, UserNamespace, UserRecord},
 };
 
 /// The users of this gateway.
 pub struct Users {
     store: AnyStore,
     passwords: Passwords,
-    changed: Changed,
+    announce: Announce,
 }
-
-/// Told the name of every user that changed, before the caller who changed it gets an answer.
-pub type Changed = Arc<dyn Fn(UserNamespace, &str) + Send + Sync>;
 
 /// Why an operation on users failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +35,8 @@ pub enum UsersError {
 impl Users {
     /// Users kept in `store`.
     #[must_use]
-    pub fn new(store: AnyStore, passwords: Passwords, changed: Changed) -> Self {
-        Self { store, passwords, changed }
+    pub fn new(store: AnyStore, passwords: Passwords, announce: Announce) -> Self {
+        Self { store, passwords, announce }
     }
 
     /// Gives `elastic` its first password; does nothing when it has one. Returns whether it did.
@@ -142,10 +139,10 @@ impl Users {
     ///
     /// [`StoreError`].
     pub async fn remove(&self, name: &str) -> Result<bool, StoreError> {
-        let (store, changed, name) = (self.store.clone(), Arc::clone(&self.changed), name.to_owned());
+        let (store, announce, name) = (self.store.clone(), Arc::clone(&self.announce), Box::from(name));
         store::complete(async move {
             let found = store.delete_user(UserNamespace::Native, &name).await?;
-            changed(UserNamespace::Native, &name);
+            announce(&Change::User(UserNamespace::Native, name));
             Ok(found)
         })
         .await
@@ -158,11 +155,11 @@ impl Users {
     }
 
     async fn write(&self, user: UserRecord) -> Result<bool, UsersError> {
-        let (store, changed) = (self.store.clone(), Arc::clone(&self.changed));
+        let (store, announce) = (self.store.clone(), Arc::clone(&self.announce));
         store::complete(async move {
             let (namespace, name) = (user.namespace, user.identity.username.clone());
             let new = store.put_user(user).await?;
-            changed(namespace, &name);
+            announce(&Change::User(namespace, name));
             Ok(new)
         })
         .await
@@ -208,13 +205,13 @@ mod tests {
     use super::*;
     use crate::store::memory::Memory;
 
-    type News = Arc<Mutex<Vec<(UserNamespace, String)>>>;
+    type News = Arc<Mutex<Vec<Change>>>;
 
     fn users() -> (Users, News) {
         let news = News::default();
         let heard = Arc::clone(&news);
-        let changed: Changed = Arc::new(move |namespace, name| heard.lock().push((namespace, name.to_owned())));
-        (Users::new(AnyStore::Memory(Arc::new(Memory::default())), Passwords::start(1, 8), changed), news)
+        let announce: Announce = Arc::new(move |change| heard.lock().push(change.clone()));
+        (Users::new(AnyStore::Memory(Arc::new(Memory::default())), Passwords::start(1, 8), announce), news)
     }
 
     fn text(text: &str) -> SecretText {
@@ -273,7 +270,7 @@ mod tests {
     async fn a_change_is_announced_before_the_answer() {
         let (users, news) = users();
         users.put(identity("jack"), Some(text("secret1")), true).await.unwrap();
-        assert_eq!(*news.lock(), [(UserNamespace::Native, "jack".to_owned())]);
+        assert_eq!(*news.lock(), [Change::User(UserNamespace::Native, "jack".into())]);
     }
 
     #[tokio::test]

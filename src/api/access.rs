@@ -18,7 +18,7 @@ pub(super) struct Action {
 
 /// The key that a caller is: not while it acts for a user.
 pub(super) fn key(principal: &Principal) -> Option<&ApiKeyRef> {
-    principal.api_key.as_ref().filter(|_| principal.lookup_realm.is_none())
+    principal.api_key.as_ref()
 }
 
 /// Whether a caller holds what an action asks.

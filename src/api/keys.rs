@@ -11,15 +11,19 @@ use crate::{
         failure::{Failure, INVALID_REQUEST, Validation},
         form::Form,
         json::{Field, Tree},
-        query,
+        query as parameters,
     },
     keys::KeysError,
     model::{KeyId, Principal},
     respond::{Exception, Rejection},
-    store::{ApiKeyRecord, KeyFilter},
+    store::{ApiKeyRecord, KeyFilter, Page},
 };
 
 mod create;
+mod cross_cluster;
+mod grant;
+mod query;
+mod update;
 
 impl From<KeysError> for Failure {
     fn from(error: KeysError) -> Self {
@@ -66,7 +70,7 @@ impl Api {
         let by_id = selection.ids.is_some();
         let mut filter = self.filter(selection, principal).await?;
         filter.active_at = active.then(|| self.clock.now());
-        let keys = self.keys.find(&filter).await?;
+        let keys = self.keys.find(&filter, &Page::first(u64::MAX)).await?;
         let found = !keys.is_empty();
         let shown: Vec<Value> = keys.iter().map(|key| show(key, limited_by)).collect();
         let status = if by_id && !found { http::StatusCode::NOT_FOUND } else { http::StatusCode::OK };
@@ -108,14 +112,14 @@ impl Api {
             let (mut owner_name, mut owner_realm) = (principal.identity.username.clone(), (*realm_of.name).into());
             if let Some(key) = access::key(principal) {
                 let itself = KeyFilter { ids: Some(vec![key.id.clone()]), ..KeyFilter::default() };
-                if let Some(record) = self.keys.find(&itself).await?.into_iter().next() {
+                if let Some(record) = self.keys.find(&itself, &Page::first(1)).await?.into_iter().next() {
                     owner_name = record.creator.identity.username;
                     owner_realm = (*record.creator.realm.name).into();
                 }
             }
             (username, realm) = (Some(owner_name), Some(owner_realm));
         }
-        Ok(KeyFilter { ids, name, username, realm, active_at: None })
+        Ok(KeyFilter { ids, name, username, realm, active_at: None, kind: None })
     }
 }
 
@@ -134,7 +138,7 @@ impl Selection {
                     read.owner = match &field.node.tree {
                         Tree::Bool(owner) => *owner,
                         Tree::Text(text) => {
-                            query::boolean(text).map_err(|cause| form.unread(field.node.at, "owner", cause))?
+                            parameters::boolean(text).map_err(|cause| form.unread(field.node.at, "owner", cause))?
                         }
                         _ => return Err(form.mistyped(field)),
                     }

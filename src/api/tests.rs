@@ -1,49 +1,37 @@
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
 use crate::{
-    config,
+    config::Config,
+    identify::Registers,
     model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp, role::Privileges},
     passwords::Passwords,
-    store::{AnyStore, KeyFilter, memory::Memory},
+    store::{AnyStore, KeyFilter, Page, memory::Memory},
+    telemetry::metrics::Metrics,
 };
 
 /// A gateway with nothing but its API: memory store, time that tests move.
 fn api() -> Api {
     let store = AnyStore::Memory(Arc::new(Memory::default()));
     let clock = Clock::anchored(Timestamp::from_millis(1_800_000_000_000));
-    let keys = config::ApiKeys {
-        retention: Duration::from_hours(168),
-        cleanup_interval: Duration::from_hours(1),
-        max_lifetime: None,
-        default_lifetime: None,
-        max_per_owner: 100,
-        cache_entries: 100,
-    };
-    let tokens = config::Tokens {
-        access_lifetime: Duration::from_mins(20),
-        refresh_lifetime: Duration::from_hours(24),
-        reuse_window: Duration::from_secs(30),
-        cleanup_interval: Duration::from_mins(30),
-    };
-    let limits = Limits {
-        header_bytes: 32 << 10,
-        body_bytes: 100 << 20,
-        connections: 100,
-        header_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(75),
-    };
+    let mut config = Config::default();
+    config.api_keys.max_per_owner = 100;
+    let registers = Registers::new(&store, Passwords::start(1, 4), &clock, &config);
+    let Registers { users, keys, tokens, roles, .. } = registers.clone();
+    let realms = Realms::new(&config.authentication, 100, registers, clock.clone(), Metrics::new(&[]), Audit::off());
     Api {
         authorizer: Authorizer::new(Audit::off()),
-        keys: Arc::new(Keys::new(store.clone(), clock.clone(), keys, Arc::new(|_| {}))),
-        users: Arc::new(Users::new(store.clone(), Passwords::start(1, 4), Arc::new(|_, _| {}))),
-        tokens: Arc::new(Tokens::new(store, clock.clone(), tokens, Arc::new(|_| {}))),
+        keys,
+        users,
+        tokens,
+        roles,
+        realms: Arc::new(realms),
         audit: Audit::off(),
         clock,
-        limits: Arc::new(ArcSwap::from_pointee(limits)),
+        limits: Arc::new(ArcSwap::from_pointee(config.limits)),
     }
 }
 
@@ -65,20 +53,14 @@ fn elastic() -> Arc<Principal> {
 }
 
 fn principal(identity: Identity, (name, kind): (&str, &str), privileges: Privileges) -> Arc<Principal> {
-    Arc::new(Principal {
-        identity,
-        realm: RealmRef { name: name.into(), kind: kind.into() },
-        lookup_realm: None,
-        authentication: AuthenticationType::Realm,
-        api_key: None,
-        privileges,
-    })
+    let realm = RealmRef { name: name.into(), kind: kind.into() };
+    Arc::new(Principal::new(identity, realm, AuthenticationType::Realm, privileges))
 }
 
 /// What a caller becomes that shows the key `id`.
 async fn key(api: &Api, id: &str) -> Arc<Principal> {
     let filter = KeyFilter { ids: Some(vec![KeyId(id.into())]), ..KeyFilter::default() };
-    let record = api.keys.find(&filter).await.unwrap().remove(0);
+    let record = api.keys.find(&filter, &Page::first(1)).await.unwrap().remove(0);
     let identity = Identity { roles: Vec::new(), ..record.creator.identity };
     let privileges = Privileges::of_key(&record.role_descriptors, &record.limited_by);
     let mut principal = principal(identity, ("_es_api_key", "_es_api_key"), privileges);

@@ -11,13 +11,15 @@ use crate::{
         failure::{Failure, INVALID_REQUEST, Validation},
         form::Form,
     },
+    model::Principal,
     respond::{Exception, Rejection},
+    store::{Client, TokenSubject},
     tokens::TokenVerdict,
 };
 
 impl Api {
     /// Issues a token for the caller itself.
-    pub(super) async fn grant(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
+    pub(super) async fn grant_token(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
         let form = Form::read("token_request", call.required_body()?)?;
         let texts = texts(&form, &["grant_type", "kerberos_ticket", "password", "refresh_token", "scope", "username"])?;
         call.query.finish(call.path())?;
@@ -39,8 +41,7 @@ impl Api {
         }
 
         let principal = call.principal;
-        let key = access::key(principal).map(|key| key.id.clone());
-        let issued = self.tokens.issue(principal.identity.clone(), principal.realm.clone(), key).await?;
+        let issued = self.tokens.issue(subject(principal), client(principal)).await?;
         self.record(call, "create_token", json!({ "token": { "grant_type": grant } }));
         let left = issued.expiration.as_millis().saturating_sub(self.clock.now().as_millis());
         let mut body = Map::new();
@@ -55,7 +56,7 @@ impl Api {
     }
 
     /// Ends a token; returns once no cache takes it any more.
-    pub(super) async fn invalidate_token(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
+    pub(super) async fn invalidate_tokens(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
         let form = Form::read("invalidate_token", call.required_body()?)?;
         let texts = texts(&form, &["realm_name", "refresh_token", "token", "username"])?;
         let filled = |name| texts.get(name).and_then(|value| value.as_str()).filter(|text| !text.is_empty());
@@ -95,6 +96,25 @@ impl Api {
         let status = if now + before == 0 { StatusCode::NOT_FOUND } else { StatusCode::OK };
         let body = json!({ "invalidated_tokens": now, "previously_invalidated_tokens": before, "error_count": 0 });
         Ok(Reply { status, body })
+    }
+}
+
+fn subject(principal: &Principal) -> TokenSubject {
+    TokenSubject {
+        identity: principal.identity.clone(),
+        realm: principal.realm.clone(),
+        lookup_realm: principal.lookup_realm.clone(),
+        api_key: access::key(principal).map(|key| key.id.clone()),
+        service_token: principal.service_token.clone(),
+        run_by: principal.run_by.as_ref().map(|by| Box::new(subject(by))),
+    }
+}
+
+fn client(principal: &Principal) -> Client {
+    Client {
+        username: principal.identity.username.clone(),
+        realm: (*principal.own_realm().name).into(),
+        api_key: access::key(principal).map(|key| key.id.clone()),
     }
 }
 

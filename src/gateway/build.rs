@@ -12,10 +12,7 @@ use crate::{
     config::{Config, Realm, Shape, StoreUrl},
     credential::Credentials,
     gateway::{Shared, Site},
-    identify::{
-        Realms, Registers,
-        cache::{Revocations, Subject},
-    },
+    identify::{Realms, Registers},
     keys::Keys,
     listener::tls::{Reloading, ServerTlsError},
     passwords::Passwords,
@@ -104,44 +101,34 @@ pub enum StartError {
 pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Built, StartError> {
     let audit = Audit::open(&config.logging.audit, clock.clone()).map_err(StartError::Audit)?;
     let store = open(&config.store.url)?;
-    let revocations = Arc::new(Revocations::default());
     let passwords = Passwords::start(hashing_threads(), HASHING_QUEUE);
-    let users = Arc::new(Users::new(store.clone(), passwords.clone(), {
-        let revocations = Arc::clone(&revocations);
-        Arc::new(move |namespace, name| revocations.revoke(Subject::User(namespace, name)))
-    }));
-    let keys = Arc::new(Keys::new(store.clone(), clock.clone(), config.api_keys.clone(), {
-        let revocations = Arc::clone(&revocations);
-        Arc::new(move |id| revocations.revoke(Subject::Key(id)))
-    }));
-    let tokens = Arc::new(Tokens::new(store.clone(), clock.clone(), config.tokens.clone(), {
-        let revocations = Arc::clone(&revocations);
-        Arc::new(move |digest| revocations.revoke(Subject::Token(digest)))
-    }));
+    let registers = Registers::new(&store, passwords.clone(), clock, config);
     let metrics = Metrics::new(&config.upstream.hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
     telemetry.observe(&metrics);
     if let Some(lost) = audit.lost() {
         metrics.lost_lines("audit", lost);
     }
-    let registers =
-        Registers { users: Arc::clone(&users), keys: Arc::clone(&keys), tokens: Arc::clone(&tokens), revocations };
+    let Registers { users, keys, tokens, roles, .. } = registers.clone();
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
     let upstream = Arc::new(Upstream::new(&config.upstream, Arc::clone(&metrics))?);
+    let realms = Arc::new(Realms::new(
+        &config.authentication,
+        config.api_keys.cache_entries,
+        registers,
+        clock.clone(),
+        Arc::clone(&metrics),
+        audit.clone(),
+    ));
     let shared = Arc::new(Shared {
-        realms: Realms::new(
-            &config.authentication,
-            config.api_keys.cache_entries,
-            registers,
-            clock.clone(),
-            Arc::clone(&metrics),
-            audit.clone(),
-        ),
+        realms: Arc::clone(&realms),
         authorizer: Authorizer::new(audit.clone()),
         api: Api {
             authorizer: Authorizer::new(audit.clone()),
             keys: Arc::clone(&keys),
             users: Arc::clone(&users),
             tokens: Arc::clone(&tokens),
+            roles,
+            realms,
             audit: audit.clone(),
             clock: clock.clone(),
             limits: Arc::clone(&limits),

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use crate::{
     model::{KeyId, Timestamp},
     secret,
-    store::UserNamespace,
+    store::{Change, DocumentKind, UserNamespace},
 };
 
 /// Verdicts by digest. No more than its capacity, the longest unused go first.
@@ -36,7 +36,7 @@ pub struct Cache<V> {
 /// What was revoked so far.
 #[derive(Debug)]
 pub struct Revocations {
-    kinds: [AtomicU64; 3],
+    kinds: [AtomicU64; 4],
     shards: Box<[AtomicU64]>,
     hasher: RandomState,
 }
@@ -44,6 +44,8 @@ pub struct Revocations {
 /// Something a verdict rests on, and that can be revoked.
 #[derive(Clone, Copy, Debug, Hash)]
 pub enum Subject<'a> {
+    /// All documents of a kind.
+    Documents(DocumentKind),
     /// An API key.
     Key(&'a KeyId),
     /// An access token, by the digest it is stored under.
@@ -54,11 +56,11 @@ pub enum Subject<'a> {
 
 /// When a verdict was begun: before anything was read for it.
 #[derive(Clone, Copy, Debug)]
-pub struct Begun([u64; 3]);
+pub struct Begun([u64; 4]);
 
 /// What a verdict rests on, as of its making; by default on nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Stamps([Option<Stamp>; 2]);
+pub struct Stamps([Option<Stamp>; SUBJECTS]);
 
 #[derive(Clone, Copy, Debug)]
 struct Stamp {
@@ -148,13 +150,16 @@ impl Revocations {
         Begun(self.kinds.each_ref().map(|kind| kind.load(Ordering::SeqCst)))
     }
 
-    /// What a verdict begun at `begun` rests on: one or two subjects. Nothing if something of their kind was revoked
+    /// What a verdict begun at `begun` rests on. Nothing if something of their kind was revoked
     /// since: then the verdict holds for the request at hand and is not to be kept.
     #[must_use]
-    pub fn stamp(&self, begun: Begun, subjects: [Option<Subject<'_>>; 2]) -> Option<Stamps> {
+    pub fn stamp(&self, begun: Begun, subjects: &[Subject<'_>]) -> Option<Stamps> {
         let mut stamps = Stamps::default();
-        for (subject, stamp) in subjects.into_iter().zip(&mut stamps.0) {
-            let Some(subject) = subject else { continue };
+        if subjects.len() > SUBJECTS {
+            return None;
+        }
+        for (subject, stamp) in subjects.iter().zip(&mut stamps.0) {
+            let subject = *subject;
             let shard = self.shard(subject);
             let revocations = self.shards.get(shard)?.load(Ordering::SeqCst);
             if self.kind(subject).load(Ordering::SeqCst) != *subject.of(&begun.0) {
@@ -188,11 +193,23 @@ impl Revocations {
 }
 
 impl Subject<'_> {
-    fn of<'a, T>(&self, [key, token, user]: &'a [T; 3]) -> &'a T {
+    fn of<'a, T>(&self, [documents, key, token, user]: &'a [T; 4]) -> &'a T {
         match self {
+            Self::Documents(_) => documents,
             Self::Key(_) => key,
             Self::Token(_) => token,
             Self::User(..) => user,
+        }
+    }
+}
+
+impl<'a> From<&'a Change> for Subject<'a> {
+    fn from(change: &'a Change) -> Self {
+        match change {
+            Change::Documents(kind) => Self::Documents(*kind),
+            Change::Key(id) => Self::Key(id),
+            Change::Token(digest) => Self::Token(digest),
+            Change::User(namespace, name) => Self::User(*namespace, name),
         }
     }
 }
@@ -267,6 +284,8 @@ impl Hasher for Prefix {
     }
 }
 
+/// Most that a verdict rests on: a token, who minted it, the user it runs as, and the roles.
+const SUBJECTS: usize = 4;
 /// A revocation ends one in so many of the entries that it is not about.
 const SHARDS: usize = 4096;
 /// Entries looked at to find one that nobody used.

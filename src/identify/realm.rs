@@ -16,8 +16,9 @@ use crate::{
     keys::{KeyVerdict, Keys},
     model::{ApiKeyRef, AuthenticationType, Identity, KeyId, Principal, RealmRef, Timestamp, role::Privileges},
     passwords::Busy,
+    roles::Roles,
     secret::SecretText,
-    store::UserNamespace,
+    store::{ApiKeyRecord, DocumentKind, StoreError, UserNamespace},
     tokens::{TokenVerdict, Tokens},
     users::{Users, UsersError},
 };
@@ -63,6 +64,7 @@ pub(super) struct Proofs {
     pub(super) users: Arc<Users>,
     pub(super) keys: Arc<Keys>,
     pub(super) tokens: Arc<Tokens>,
+    pub(super) roles: Arc<Roles>,
     pub(super) revocations: Arc<Revocations>,
     pub(super) throttle: Throttle,
     pub(super) clock: Clock,
@@ -134,16 +136,9 @@ impl Proofs {
         let refusal = match self.keys.verify(id, secret.expose()).await.map_err(IdentifyError::Unavailable)? {
             KeyVerdict::Accept(record) => {
                 let until = record.expiration.unwrap_or(NEVER);
-                let stamps = self.revocations.stamp(at.begun, [Some(Subject::Key(id)), None]);
-                let principal = Principal {
-                    privileges: Privileges::of_key(&record.role_descriptors, &record.limited_by),
-                    api_key: Some(ApiKeyRef { id: record.id, name: Some(record.name) }),
-                    identity: Identity { roles: Vec::new(), ..record.creator.identity },
-                    realm: realm.clone(),
-                    lookup_realm: None,
-                    authentication: AuthenticationType::ApiKey,
-                };
-                return Ok(Verdict::Accept(Proven { principal: Arc::new(principal), until, stamps }));
+                let stamps = self.revocations.stamp(at.begun, &[Subject::Key(id)]);
+                let principal = key_principal(*record, realm.clone(), AuthenticationType::ApiKey);
+                return Ok(Verdict::Accept(Proven { principal, until, stamps }));
             }
             KeyVerdict::Expired => Refusal::KeyExpired,
             KeyVerdict::Invalidated => Refusal::KeyInvalidated(id.clone()),
@@ -176,8 +171,9 @@ impl Proofs {
         let Some(user) = user else {
             return Ok(Verdict::Decline(IdentifyError::Password { username: username.into(), known: true }));
         };
-        let stamps = self.revocations.stamp(at.begun, [Some(Subject::User(namespace, username)), None]);
-        let principal = self.user(user.identity, realm.clone(), AuthenticationType::Realm);
+        let principal = self.user(user.identity, realm.clone(), AuthenticationType::Realm).await;
+        let principal = principal.map_err(IdentifyError::Unavailable)?;
+        let stamps = self.revocations.stamp(at.begun, &[Subject::User(namespace, username), ROLES]);
         Ok(Verdict::Accept(Proven { principal, until: now.plus(PASSWORD_LIFE), stamps }))
     }
 
@@ -189,57 +185,75 @@ impl Proofs {
                 return Ok(Verdict::Decline(IdentifyError::Refused(Refusal::TokenUnknown)));
             }
         };
-        let subjects = [Some(Subject::Token(&record.digest)), record.api_key.as_ref().map(Subject::Key)];
-        let stamps = self.revocations.stamp(at.begun, subjects);
         let mut until = record.expiration;
-        let principal = match &record.api_key {
-            None => self.user(record.identity, record.realm, AuthenticationType::Token),
+        let subject = record.subject;
+        let principal = match &subject.api_key {
+            None => {
+                let user = self.user(subject.identity, subject.realm, AuthenticationType::Token).await;
+                user.map_err(IdentifyError::Unavailable)?
+            }
             Some(id) => {
                 // Its key judges what it may do, and nothing outlives its key.
                 let Some(key) = self.keys.live(id).await.map_err(IdentifyError::Unavailable)? else {
                     return Ok(Verdict::Decline(IdentifyError::TokenExpired));
                 };
                 until = until.min(key.expiration.unwrap_or(NEVER));
-                Arc::new(Principal {
-                    privileges: Privileges::of_key(&key.role_descriptors, &key.limited_by),
-                    api_key: Some(ApiKeyRef { id: key.id, name: Some(key.name) }),
-                    identity: Identity { roles: Vec::new(), ..record.identity },
-                    realm: record.realm,
-                    lookup_realm: None,
-                    authentication: AuthenticationType::Token,
-                })
+                key_principal(key, subject.realm, AuthenticationType::Token)
             }
         };
+        let key = principal.api_key.as_ref().map(|key| Subject::Key(&key.id));
+        let subjects = [Subject::Token(&record.digest), key.unwrap_or(ROLES)];
+        let stamps = self.revocations.stamp(at.begun, &subjects);
         Ok(Verdict::Accept(Proven { principal, until, stamps }))
     }
 
-    fn user(&self, mut identity: Identity, realm: RealmRef, authentication: AuthenticationType) -> Arc<Principal> {
+    /// A user with its roles as they are now, and those that every user has.
+    async fn user(
+        &self,
+        mut identity: Identity,
+        realm: RealmRef,
+        authentication: AuthenticationType,
+    ) -> Result<Arc<Principal>, StoreError> {
         for role in &self.common_roles {
             if !identity.roles.contains(role) {
                 identity.roles.push(role.clone());
             }
         }
-        let privileges = Privileges::of_user(&Users::descriptors(&identity.roles));
-        Arc::new(Principal { identity, realm, lookup_realm: None, authentication, api_key: None, privileges })
+        let privileges = Privileges::of_user(&self.roles.resolve(&identity.roles).await?);
+        Ok(Arc::new(Principal::new(identity, realm, authentication, privileges)))
+    }
+
+    /// Who callers without credentials are, when anonymous access has roles (section 2.7).
+    pub(super) async fn anonymous(&self, identity: Identity, begun: Begun) -> Result<Proven, IdentifyError> {
+        let realm = RealmRef { name: ANONYMOUS_REALM.into(), kind: ANONYMOUS_REALM.into() };
+        let principal = self.user(identity, realm, AuthenticationType::Anonymous).await;
+        let principal = principal.map_err(IdentifyError::Unavailable)?;
+        Ok(Proven { principal, until: NEVER, stamps: self.revocations.stamp(begun, &[ROLES]) })
     }
 }
 
-/// Who callers without credentials are; nobody while anonymous access has no roles (section 2.7).
-pub(super) fn anonymous(config: &config::Anonymous) -> Option<Arc<Principal>> {
+/// What roles mean may change at any time.
+const ROLES: Subject<'static> = Subject::Documents(DocumentKind::Role);
+
+/// A key as a caller.
+fn key_principal(key: ApiKeyRecord, realm: RealmRef, authentication: AuthenticationType) -> Arc<Principal> {
+    let privileges = Privileges::of_key(&key.role_descriptors, &key.limited_by);
+    let identity = Identity { roles: Vec::new(), ..key.creator.identity };
+    let api_key = Some(ApiKeyRef { id: key.id, name: Some(key.name) });
+    Arc::new(Principal { api_key, ..Principal::new(identity, realm, authentication, privileges) })
+}
+
+/// Who callers without credentials are; nobody while anonymous access has no roles.
+pub(super) fn anonymous(config: &config::Anonymous) -> Option<Identity> {
     if config.roles.is_empty() {
         return None;
     }
-    let roles: Vec<Box<str>> = config.roles.iter().map(|role| role.as_str().into()).collect();
-    let privileges = Privileges::of_user(&Users::descriptors(&roles));
-    let metadata = [("_reserved".to_owned(), json!(true))].into_iter().collect();
-    Some(Arc::new(Principal {
-        identity: Identity { username: config.username.as_str().into(), roles, metadata, ..Identity::default() },
-        realm: RealmRef { name: ANONYMOUS_REALM.into(), kind: ANONYMOUS_REALM.into() },
-        lookup_realm: None,
-        authentication: AuthenticationType::Anonymous,
-        api_key: None,
-        privileges,
-    }))
+    Some(Identity {
+        username: config.username.as_str().into(),
+        metadata: [("_reserved".to_owned(), json!(true))].into_iter().collect(),
+        roles: config.roles.iter().map(|role| role.as_str().into()).collect(),
+        ..Identity::default()
+    })
 }
 
 /// The built-in users that exist here. Nobody else can have their names.

@@ -7,12 +7,11 @@ use serde_json::Map;
 use super::*;
 use crate::{
     config::Config,
-    identify::cache::Subject,
     keys::NewKey,
     model::{AuthenticationType, Identity, KeyId, RealmRef},
     passwords::Passwords,
     secret::SecretText,
-    store::{AnyStore, Creator, KeyFilter, memory::Memory},
+    store::{AnyStore, Client, Creator, KeyFilter, TokenSubject, memory::Memory},
 };
 
 /// A gate's realms over a store in memory: `elastic`, the native user `u` and their password.
@@ -51,28 +50,8 @@ impl Gate {
     fn empty(config: &Config, passwords: Passwords, audit: Audit) -> Self {
         let store = AnyStore::Memory(Arc::new(Memory::default()));
         let clock = Clock::anchored(START);
-        let revocations = Arc::new(Revocations::default());
-        let told = || Arc::clone(&revocations);
-        let (on_user, on_key, on_token) = (told(), told(), told());
-        let users = Arc::new(Users::new(
-            store.clone(),
-            passwords,
-            Arc::new(move |namespace, name| on_user.revoke(Subject::User(namespace, name))),
-        ));
-        let keys = Arc::new(Keys::new(
-            store.clone(),
-            clock.clone(),
-            config.api_keys.clone(),
-            Arc::new(move |id| on_key.revoke(Subject::Key(id))),
-        ));
-        let tokens = Arc::new(Tokens::new(
-            store,
-            clock.clone(),
-            config.tokens.clone(),
-            Arc::new(move |digest| on_token.revoke(Subject::Token(digest))),
-        ));
-        let registers =
-            Registers { users: Arc::clone(&users), keys: Arc::clone(&keys), tokens: Arc::clone(&tokens), revocations };
+        let registers = Registers::new(&store, passwords, &clock, config);
+        let Registers { users, keys, tokens, .. } = registers.clone();
         let realms = Realms::new(
             &config.authentication,
             config.api_keys.cache_entries,
@@ -116,7 +95,10 @@ impl Gate {
 
     async fn token(&self, api_key: Option<KeyId>) -> String {
         let identity = Identity { username: "u".into(), roles: vec!["superuser".into()], ..Identity::default() };
-        self.tokens.issue(identity, native(), api_key).await.unwrap().token.expose().to_owned()
+        let client = Client { username: "u".into(), realm: "default_native".into(), api_key: api_key.clone() };
+        let subject =
+            TokenSubject { identity, realm: native(), lookup_realm: None, api_key, service_token: None, run_by: None };
+        self.tokens.issue(subject, client).await.unwrap().token.expose().to_owned()
     }
 
     async fn identify(&self, shown: &Shown) -> Result<Arc<Principal>, IdentifyError> {
@@ -386,7 +368,8 @@ mod anonymous {
     #[tokio::test]
     async fn with_roles_whoever_shows_nothing_is_anonymous() {
         let gate = gate().await;
-        let principal = gate.recall(&Shown::default()).unwrap();
+        let principal = gate.identify(&Shown::default()).await.unwrap();
+        assert!(gate.recall(&Shown::default()).is_some());
         assert_eq!((&*principal.identity.username, &*principal.realm.name), ("_anonymous", "__anonymous"));
         assert_eq!(principal.authentication, AuthenticationType::Anonymous);
         assert!(gate.identify(&Shown::authorization("Zzz abc")).await.is_ok());

@@ -7,7 +7,7 @@ use crate::{
     store::memory::Memory,
 };
 
-type News = Arc<Mutex<Vec<KeyId>>>;
+type News = Arc<Mutex<Vec<Change>>>;
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -25,8 +25,8 @@ fn config() -> config::ApiKeys {
 fn keys(config: config::ApiKeys) -> (Keys, News) {
     let news = News::default();
     let heard = Arc::clone(&news);
-    let revoked: Revoked = Arc::new(move |id| heard.lock().push(id.clone()));
-    (Keys::new(AnyStore::Memory(Arc::new(Memory::default())), Clock::anchored(START), config, revoked), news)
+    let announce: Announce = Arc::new(move |change| heard.lock().push(change.clone()));
+    (Keys::new(AnyStore::Memory(Arc::new(Memory::default())), Clock::anchored(START), config, announce), news)
 }
 
 fn new_key(owner: &str, life: Option<Duration>) -> NewKey {
@@ -56,6 +56,8 @@ fn record(invalidation: Option<Timestamp>, expiration: Option<Timestamp>) -> Api
         role_descriptors,
         limited_by,
         metadata,
+        access: None,
+        last_used: None,
     }
 }
 
@@ -79,7 +81,7 @@ async fn an_invalidated_key_is_refused_and_announced_once() {
     let filter = KeyFilter::id(created.id.clone());
     assert_eq!(keys.invalidate(&filter).await.unwrap().invalidated, std::slice::from_ref(&created.id));
     assert!(keys.invalidate(&filter).await.unwrap().invalidated.is_empty());
-    assert_eq!(*news.lock(), std::slice::from_ref(&created.id));
+    assert_eq!(*news.lock(), [Change::Key(created.id.clone())]);
     assert!(matches!(keys.verify(&created.id, "wrong").await.unwrap(), KeyVerdict::Invalidated));
 }
 
@@ -127,7 +129,7 @@ async fn a_dead_key_is_listed_until_its_retention_is_over() {
     assert_eq!(keys.remove_expired().await.unwrap(), 0);
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(keys.remove_expired().await.unwrap(), 1);
-    assert_eq!(keys.find(&KeyFilter::default()).await.unwrap().len(), 1);
+    assert_eq!(keys.find(&KeyFilter::default(), &Page::first(9)).await.unwrap().len(), 1);
 }
 
 #[test]

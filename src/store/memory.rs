@@ -1,15 +1,20 @@
 //! The reference model: everything in memory, in the plainest way.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     fmt,
 };
 
 use parking_lot::RwLock;
+use serde_json::Value;
 
 use crate::{
     model::{KeyId, Timestamp},
-    store::{ApiKeyRecord, KeyFilter, Store, StoreError, TokenRecord, UserNamespace, UserRecord},
+    passwords::PasswordHash,
+    store::{
+        ApiKeyRecord, DocumentKind, KeyChange, KeyFilter, KeyUpdate, Page, Put, Refresh, RefreshRefusal, Refreshed,
+        Store, StoreError, TokenRecord, TokenSelector, TokensInvalidated, UserNamespace, UserRecord,
+    },
 };
 
 /// A store that ends with the process.
@@ -23,6 +28,7 @@ struct State {
     users: BTreeMap<(UserNamespace, Box<str>), UserRecord>,
     keys: HashMap<KeyId, ApiKeyRecord>,
     tokens: HashMap<[u8; 32], TokenRecord>,
+    documents: BTreeMap<(DocumentKind, Box<str>), Value>,
 }
 
 impl fmt::Debug for Memory {
@@ -49,6 +55,22 @@ impl Store for Memory {
         Ok(users.insert(place, user).is_none())
     }
 
+    async fn change_user(
+        &self,
+        namespace: UserNamespace,
+        name: &str,
+        password: Option<PasswordHash>,
+        enabled: Option<bool>,
+    ) -> Result<bool, StoreError> {
+        let users = &mut self.state.write().users;
+        let Some(user) = users.get_mut(&(namespace, name.into())) else { return Ok(false) };
+        user.enabled = enabled.unwrap_or(user.enabled);
+        if password.is_some() {
+            user.password = password;
+        }
+        Ok(true)
+    }
+
     async fn delete_user(&self, namespace: UserNamespace, name: &str) -> Result<bool, StoreError> {
         Ok(self.state.write().users.remove(&(namespace, name.into())).is_some())
     }
@@ -73,10 +95,30 @@ impl Store for Memory {
         Ok(self.state.read().keys.get(id).cloned())
     }
 
-    async fn keys(&self, filter: &KeyFilter) -> Result<Vec<ApiKeyRecord>, StoreError> {
-        let mut found: Vec<_> = self.state.read().keys.values().filter(|key| matches(filter, key)).cloned().collect();
-        found.sort_by(|a, b| (a.creation, &a.id).cmp(&(b.creation, &b.id)));
-        Ok(found)
+    async fn keys(&self, filter: &KeyFilter, page: &Page) -> Result<Vec<ApiKeyRecord>, StoreError> {
+        let state = self.state.read();
+        let mut found: Vec<_> = state.keys.values().filter(|key| matches(filter, key)).collect();
+        let place = |key: &ApiKeyRecord| (key.creation, key.id.clone());
+        found.sort_by_key(|key| place(key));
+        if page.newest_first {
+            found.reverse();
+        }
+        let behind = |key: &&ApiKeyRecord| {
+            page.after
+                .as_ref()
+                .is_none_or(|after| if page.newest_first { place(key) < *after } else { place(key) > *after })
+        };
+        let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        Ok(found.into_iter().filter(behind).skip(size(page.skip)).take(size(page.limit)).cloned().collect())
+    }
+
+    async fn count_keys(&self, filter: &KeyFilter) -> Result<u64, StoreError> {
+        Ok(self.state.read().keys.values().filter(|key| matches(filter, key)).map(|_| 1).sum())
+    }
+
+    async fn update_keys(&self, ids: &[KeyId], change: &KeyChange) -> Result<Vec<KeyUpdate>, StoreError> {
+        let keys = &mut self.state.write().keys;
+        Ok(ids.iter().map(|id| keys.get_mut(id).map_or(KeyUpdate::NotFound, |key| key.update(change))).collect())
     }
 
     async fn invalidate_keys(&self, filter: &KeyFilter, at: Timestamp) -> Result<Vec<KeyId>, StoreError> {
@@ -91,6 +133,16 @@ impl Store for Memory {
             .collect();
         invalidated.sort();
         Ok(invalidated.into_iter().map(|(_, id)| id).collect())
+    }
+
+    async fn touch_keys(&self, used: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        let keys = &mut self.state.write().keys;
+        for (id, at) in used {
+            if let Some(key) = keys.get_mut(id) {
+                key.last_used = key.last_used.max(Some(*at));
+            }
+        }
+        Ok(())
     }
 
     async fn remove_keys(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -108,14 +160,78 @@ impl Store for Memory {
         Ok(self.state.read().tokens.get(digest).cloned())
     }
 
-    async fn invalidate_token(&self, digest: &[u8; 32], at: Timestamp) -> Result<bool, StoreError> {
+    async fn refresh_token(&self, digest: &[u8; 32], attempt: &Refresh) -> Result<Refreshed, StoreError> {
         let tokens = &mut self.state.write().tokens;
-        let good = tokens.get_mut(digest).filter(|token| token.invalidation.is_none() && token.expiration > at);
-        Ok(good.map(|token| token.invalidation = Some(at)).is_some())
+        let used = |token: &&mut TokenRecord| token.refresh.as_ref().is_some_and(|refresh| refresh.digest == *digest);
+        let Some(token) = tokens.values_mut().find(used) else {
+            return Ok(Refreshed::Refused(RefreshRefusal::Unknown));
+        };
+        let refreshed = token.refresh(attempt);
+        if let Refreshed::Fresh(successor) = &refreshed {
+            tokens.insert(successor.digest, (**successor).clone());
+        }
+        Ok(refreshed)
+    }
+
+    async fn invalidate_tokens(
+        &self,
+        selector: &TokenSelector,
+        at: Timestamp,
+    ) -> Result<TokensInvalidated, StoreError> {
+        let tokens = &mut self.state.write().tokens;
+        let mut done = TokensInvalidated::default();
+        for token in tokens.values_mut().filter(|token| selects(selector, token)) {
+            done.flag(token, selector, at);
+        }
+        done.digests.sort_unstable();
+        Ok(done)
     }
 
     async fn remove_tokens(&self, before: Timestamp) -> Result<u64, StoreError> {
         Ok(self.state.write().tokens.extract_if(|_, token| token.expiration < before).map(|_| 1).sum())
+    }
+
+    async fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Value>, StoreError> {
+        Ok(self.state.read().documents.get(&(kind, name.into())).cloned())
+    }
+
+    async fn documents(&self, kind: DocumentKind) -> Result<Vec<(Box<str>, Value)>, StoreError> {
+        let documents = &self.state.read().documents;
+        let of_kind = documents.iter().filter(|((one, _), _)| *one == kind);
+        Ok(of_kind.map(|((_, name), document)| (name.clone(), document.clone())).collect())
+    }
+
+    async fn put_documents(
+        &self,
+        kind: DocumentKind,
+        documents: Vec<(Box<str>, Value)>,
+    ) -> Result<Vec<Put>, StoreError> {
+        let stored = &mut self.state.write().documents;
+        let put = |(name, document): (Box<str>, Value)| {
+            let same = stored.get(&(kind, name.clone())).map(|before| *before == document);
+            stored.insert((kind, name), document);
+            match same {
+                None => Put::Created,
+                Some(true) => Put::Unchanged,
+                Some(false) => Put::Updated,
+            }
+        };
+        Ok(documents.into_iter().map(put).collect())
+    }
+
+    async fn insert_document(&self, kind: DocumentKind, name: &str, document: Value) -> Result<bool, StoreError> {
+        match self.state.write().documents.entry((kind, name.into())) {
+            Entry::Occupied(_) => Ok(false),
+            Entry::Vacant(place) => {
+                place.insert(document);
+                Ok(true)
+            }
+        }
+    }
+
+    async fn delete_documents(&self, kind: DocumentKind, names: &[Box<str>]) -> Result<Vec<bool>, StoreError> {
+        let stored = &mut self.state.write().documents;
+        Ok(names.iter().map(|name| stored.remove(&(kind, name.clone())).is_some()).collect())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -135,4 +251,18 @@ fn matches(filter: &KeyFilter, key: &ApiKeyRecord) -> bool {
         && filter
             .active_at
             .is_none_or(|at| key.invalidation.is_none() && key.expiration.is_none_or(|expiration| expiration > at))
+        && filter.kind.is_none_or(|kind| key.kind() == kind)
+}
+
+fn selects(selector: &TokenSelector, token: &TokenRecord) -> bool {
+    match selector {
+        TokenSelector::Access(digest) => token.digest == *digest,
+        TokenSelector::Refresh(digest) => token.refresh.as_ref().is_some_and(|refresh| refresh.digest == *digest),
+        TokenSelector::Owner { username, realm, since } => {
+            let (owner, of) = token.owner();
+            username.as_ref().is_none_or(|username| **username == *owner)
+                && realm.as_ref().is_none_or(|realm| **realm == *of)
+                && token.creation >= *since
+        }
+    }
 }

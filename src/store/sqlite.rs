@@ -6,11 +6,14 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use serde_json::Value;
 
 use crate::{
     model::{KeyId, Timestamp},
+    passwords::PasswordHash,
     store::{
-        ApiKeyRecord, KeyFilter, Store, StoreError, TokenRecord, UserNamespace, UserRecord,
+        ApiKeyRecord, DocumentKind, KeyChange, KeyFilter, KeyUpdate, Page, Put, Refresh, Refreshed, Store, StoreError,
+        TokenRecord, TokenSelector, TokensInvalidated, UserNamespace, UserRecord,
         sqlite::{
             file::Readers,
             row::{KEY_COLUMNS, TOKEN_COLUMNS, USER_COLUMNS, millis},
@@ -168,7 +171,7 @@ impl Store for Sqlite {
         })
     }
 
-    async fn keys(&self, filter: &KeyFilter) -> Result<Vec<ApiKeyRecord>, StoreError> {
+    async fn keys(&self, filter: &KeyFilter, _page: &Page) -> Result<Vec<ApiKeyRecord>, StoreError> {
         let (condition, values) = filter::condition(filter);
         self.list(move |connection| {
             connection
@@ -239,27 +242,60 @@ impl Store for Sqlite {
         })
     }
 
-    async fn invalidate_token(&self, digest: &[u8; 32], at: Timestamp) -> Result<bool, StoreError> {
-        let digest = *digest;
-        self.writer
-            .write(move |connection| {
-                let invalidated = connection
-                    .prepare_cached(
-                        "UPDATE tokens SET invalidation = ?2
-                         WHERE digest = ?1 AND invalidation IS NULL AND expiration > ?2",
-                    )?
-                    .execute(params![digest, millis(at)])?;
-                Ok(invalidated > 0)
-            })
-            .await
-    }
-
     async fn remove_tokens(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.remove_in_portions(
             "DELETE FROM tokens WHERE digest IN (SELECT digest FROM tokens WHERE expiration < ?1 LIMIT ?2)",
             before,
         )
         .await
+    }
+
+    async fn change_user(
+        &self,
+        _namespace: UserNamespace,
+        _name: &str,
+        _password: Option<PasswordHash>,
+        _enabled: Option<bool>,
+    ) -> Result<bool, StoreError> {
+        todo!()
+    }
+    async fn count_keys(&self, _filter: &KeyFilter) -> Result<u64, StoreError> {
+        todo!()
+    }
+    async fn update_keys(&self, _ids: &[KeyId], _change: &KeyChange) -> Result<Vec<KeyUpdate>, StoreError> {
+        todo!()
+    }
+    async fn touch_keys(&self, _used: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        todo!()
+    }
+    async fn refresh_token(&self, _digest: &[u8; 32], _attempt: &Refresh) -> Result<Refreshed, StoreError> {
+        todo!()
+    }
+    async fn invalidate_tokens(
+        &self,
+        _selector: &TokenSelector,
+        _at: Timestamp,
+    ) -> Result<TokensInvalidated, StoreError> {
+        todo!()
+    }
+    async fn document(&self, _kind: DocumentKind, _name: &str) -> Result<Option<Value>, StoreError> {
+        todo!()
+    }
+    async fn documents(&self, _kind: DocumentKind) -> Result<Vec<(Box<str>, Value)>, StoreError> {
+        todo!()
+    }
+    async fn put_documents(
+        &self,
+        _kind: DocumentKind,
+        _documents: Vec<(Box<str>, Value)>,
+    ) -> Result<Vec<Put>, StoreError> {
+        todo!()
+    }
+    async fn insert_document(&self, _kind: DocumentKind, _name: &str, _document: Value) -> Result<bool, StoreError> {
+        todo!()
+    }
+    async fn delete_documents(&self, _kind: DocumentKind, _names: &[Box<str>]) -> Result<Vec<bool>, StoreError> {
+        todo!()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use serde_json::Map;
 use tempfile::TempDir;
 
 use super::{memory::Memory, sqlite::Sqlite, *};
-use crate::secret::SecretText;
+use crate::{
+    model::{Identity, RealmRef},
+    secret::SecretText,
+};
 
 /// A store, and the folder that must live as long.
 struct Scratch {
@@ -46,7 +50,7 @@ store_contract!(
     a_key_can_be_invalidated_once,
     keys_dead_for_long_are_removed,
     a_token_is_found_as_it_was_inserted,
-    a_good_token_can_be_invalidated_once,
+    an_access_token_can_be_invalidated_once,
     tokens_expired_for_long_are_removed,
     it_answers,
 );
@@ -89,6 +93,8 @@ fn key(id: &str, name: &str, owner: &str, realm_name: &str) -> ApiKeyRecord {
         role_descriptors: odd_json(),
         limited_by: Map::new(),
         metadata: odd_json(),
+        access: None,
+        last_used: None,
     }
 }
 
@@ -98,9 +104,16 @@ fn token(number: u8, expiration: u64) -> TokenRecord {
         creation: at(10),
         expiration: at(expiration),
         invalidation: None,
-        identity: identity("jack"),
-        realm: realm("corp"),
-        api_key: Some(KeyId("minted".into())),
+        refresh: None,
+        subject: TokenSubject {
+            identity: identity("jack"),
+            realm: realm("corp"),
+            lookup_realm: None,
+            api_key: Some(KeyId("minted".into())),
+            service_token: None,
+            run_by: None,
+        },
+        client: Client { username: "jack".into(), realm: "corp".into(), api_key: None },
     }
 }
 
@@ -209,7 +222,7 @@ mod contract {
             (KeyFilter { active_at: Some(at(19)), ..all.clone() }, "cda"),
             (KeyFilter { active_at: Some(at(20)), ..all }, "da"),
         ] {
-            let found = store.keys(&filter).await.unwrap();
+            let found = store.keys(&filter, &Page::first(99)).await.unwrap();
             assert_eq!(found.iter().map(|key| &*key.id.0).collect::<String>(), expected, "{filter:?}");
         }
     }
@@ -234,7 +247,7 @@ mod contract {
         store.invalidate_keys(&KeyFilter::id(KeyId("invalidated".into())), at(20)).await.unwrap();
         assert_eq!(store.remove_keys(at(20)).await.unwrap(), 0);
         assert_eq!(store.remove_keys(at(21)).await.unwrap(), 2);
-        let left = store.keys(&KeyFilter::default()).await.unwrap();
+        let left = store.keys(&KeyFilter::default(), &Page::first(99)).await.unwrap();
         assert_eq!(left.iter().map(|key| &*key.id.0).collect::<Vec<_>>(), ["live"]);
     }
 
@@ -244,12 +257,15 @@ mod contract {
         assert!(store.token(&[2; 32]).await.unwrap().is_none());
     }
 
-    pub(super) async fn a_good_token_can_be_invalidated_once(store: &AnyStore) {
+    pub(super) async fn an_access_token_can_be_invalidated_once(store: &AnyStore) {
         store.insert_token(token(1, 20)).await.unwrap();
-        assert!(!store.invalidate_token(&[2; 32], at(19)).await.unwrap());
-        assert!(!store.invalidate_token(&[1; 32], at(20)).await.unwrap());
-        assert!(store.invalidate_token(&[1; 32], at(19)).await.unwrap());
-        assert!(!store.invalidate_token(&[1; 32], at(19)).await.unwrap());
+        let invalidate = async |number| {
+            let done = store.invalidate_tokens(&TokenSelector::Access([number; 32]), at(19)).await.unwrap();
+            (done.invalidated, done.previously)
+        };
+        assert_eq!(invalidate(2).await, (0, 0));
+        assert_eq!(invalidate(1).await, (1, 0));
+        assert_eq!(invalidate(1).await, (0, 1));
         assert_eq!(store.token(&[1; 32]).await.unwrap().unwrap().invalidation, Some(at(19)));
     }
 
@@ -303,6 +319,7 @@ impl Step {
                     username: username.map(String::into_boxed_str),
                     realm: None,
                     active_at: active_at.map(at),
+                    kind: None,
                 })
         };
         let insert = (0_u8..8, text(), "[ab]", time(), proptest::option::of(time()), 0_u64..4).prop_map(
@@ -333,7 +350,7 @@ impl Step {
     async fn take(&self, store: &AnyStore) -> String {
         match self.clone() {
             Self::DeleteUser(name) => format!("{:?}", store.delete_user(UserNamespace::Native, &name).await.unwrap()),
-            Self::Find(filter) => format!("{:?}", store.keys(&filter).await.unwrap()),
+            Self::Find(filter) => format!("{:?}", store.keys(&filter, &Page::first(99)).await.unwrap()),
             Self::InsertKey { id, name, owner, creation, expiration, max } => {
                 if store.key(&key_id(id)).await.unwrap().is_some() {
                     return "exists".to_owned();
@@ -344,8 +361,9 @@ impl Step {
             }
             Self::Invalidate(filter, time) => format!("{:?}", store.invalidate_keys(&filter, at(time)).await.unwrap()),
             Self::InvalidateToken(number, time) => {
-                let invalidated = store.invalidate_token(&[number; 32], at(time)).await.unwrap();
-                format!("{invalidated} {:?}", store.token(&[number; 32]).await.unwrap())
+                let selector = TokenSelector::Access([number; 32]);
+                let invalidated = store.invalidate_tokens(&selector, at(time)).await.unwrap();
+                format!("{invalidated:?} {:?}", store.token(&[number; 32]).await.unwrap())
             }
             Self::IssueToken(number, expiration) => {
                 if store.token(&[number; 32]).await.unwrap().is_none() {

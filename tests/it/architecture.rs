@@ -24,7 +24,8 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("users", &["store", "passwords"]),
     ("keys", &["store"]),
     ("tokens", &["store"]),
-    ("identify", &["users", "keys", "tokens", "store", "passwords", "listener"]),
+    ("roles", &["store", "users"]),
+    ("identify", &["users", "keys", "tokens", "roles", "store", "passwords", "listener"]),
     ("authorize", &["identify"]),
     ("credential", &["authorize"]),
     ("compatibility", &["body", "listener", "upstream"]),
@@ -48,6 +49,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "api",
         &[
+            "roles",
             "users",
             "keys",
             "tokens",

@@ -17,7 +17,7 @@ use searchgate::{
     model::{Identity, KeyId, RealmRef},
     passwords::Passwords,
     secret::{self, SecretText},
-    store::{AnyStore, Creator, KeyFilter, Store, sqlite::Sqlite},
+    store::{AnyStore, Client, Creator, KeyFilter, Store, TokenSubject, sqlite::Sqlite},
     tokens::Tokens,
     users::Users,
 };
@@ -47,6 +47,21 @@ fn creator() -> Creator {
         identity: Identity { username: "jack".into(), ..Identity::default() },
         realm: RealmRef { name: "default_native".into(), kind: "native".into() },
     }
+}
+
+fn subject() -> TokenSubject {
+    TokenSubject {
+        identity: creator().identity,
+        realm: creator().realm,
+        lookup_realm: None,
+        api_key: None,
+        service_token: None,
+        run_by: None,
+    }
+}
+
+fn client() -> Client {
+    Client { username: "jack".into(), realm: "default_native".into(), api_key: None }
 }
 
 fn new_key(name: &str) -> NewKey {
@@ -149,12 +164,12 @@ async fn nothing_stored_lets_a_reader_of_the_files_authenticate() {
         cleanup_interval: Duration::from_mins(30),
     };
     let tokens = Tokens::new(store.clone(), Clock::system(), config, Arc::new(|_| {}));
-    let users = Users::new(store.clone(), Passwords::start(1, 4), Arc::new(|_, _| {}));
+    let users = Users::new(store.clone(), Passwords::start(1, 4), Arc::new(|_| {}));
     let password = SecretText::new("a-password-of-jack".into());
     users.bootstrap(&password).await.unwrap();
     users.put(creator().identity, Some(password.clone()), true).await.unwrap();
     let key = keys(store.clone()).create(new_key("the-name-of-the-key")).await.unwrap();
-    let token = tokens.issue(creator().identity, creator().realm, None).await.unwrap().token;
+    let token = tokens.issue(subject(), client()).await.unwrap().token;
     store.ping().await.unwrap();
 
     let mut files = Vec::new();

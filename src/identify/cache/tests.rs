@@ -13,7 +13,7 @@ fn key(id: &str) -> KeyId {
 
 /// Inserts as a realm does, and tells whether the verdict was kept.
 fn keep(cache: &Cache<u32>, revocations: &Revocations, begun: Begun, id: &str, verdict: u32) -> bool {
-    let stamps = revocations.stamp(begun, [Some(Subject::Key(&key(id))), None]);
+    let stamps = revocations.stamp(begun, &[Subject::Key(&key(id))]);
     stamps.map(|stamps| cache.insert(digest(id), verdict, LATER, stamps)).is_some()
 }
 
@@ -30,8 +30,13 @@ fn what_was_kept_is_found_until_its_deadline() {
 fn a_revocation_is_felt_at_once() {
     let (cache, revocations) = (Cache::new(8), Revocations::default());
     let (token, user) = ([3; 32], (UserNamespace::Native, "u"));
-    for subject in [Subject::Key(&key("a")), Subject::Token(&token), Subject::User(user.0, user.1)] {
-        let stamps = revocations.stamp(revocations.begin(), [Some(subject), None]).unwrap();
+    for subject in [
+        Subject::Documents(DocumentKind::Role),
+        Subject::Key(&key("a")),
+        Subject::Token(&token),
+        Subject::User(user.0, user.1),
+    ] {
+        let stamps = revocations.stamp(revocations.begin(), &[subject]).unwrap();
         cache.insert(digest("a"), 1, LATER, stamps);
         assert_eq!(cache.get(&digest("a"), &revocations, NOW), Some(1));
         revocations.revoke(subject);
@@ -44,7 +49,7 @@ fn a_verdict_rests_on_both_its_subjects() {
     let (cache, revocations) = (Cache::new(8), Revocations::default());
     let begun = revocations.begin();
     let id = key("a");
-    let stamps = revocations.stamp(begun, [Some(Subject::Token(&[3; 32])), Some(Subject::Key(&id))]).unwrap();
+    let stamps = revocations.stamp(begun, &[Subject::Token(&[3; 32]), Subject::Key(&id)]).unwrap();
     cache.insert(digest("t"), 1, LATER, stamps);
     revocations.revoke(Subject::Key(&key("a")));
     assert_eq!(cache.get(&digest("t"), &revocations, NOW), None);
@@ -64,7 +69,7 @@ fn a_verdict_read_before_a_revocation_is_not_kept_after_it() {
 #[test]
 fn a_verdict_stamped_before_a_revocation_is_not_found_after_it() {
     let (cache, revocations) = (Cache::new(8), Revocations::default());
-    let stamps = revocations.stamp(revocations.begin(), [Some(Subject::Key(&key("a"))), None]).unwrap();
+    let stamps = revocations.stamp(revocations.begin(), &[Subject::Key(&key("a"))]).unwrap();
     revocations.revoke(Subject::Key(&key("a")));
     cache.insert(digest("a"), 1, LATER, stamps);
     assert_eq!(cache.get(&digest("a"), &revocations, NOW), None);

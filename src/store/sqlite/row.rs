@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    model::{Identity, KeyId, RealmRef, Timestamp},
+    model::{KeyId, Timestamp},
     passwords::PasswordHash,
     secret::SecretText,
-    store::{ApiKeyRecord, Creator, SaltedDigest, StoreError, TokenRecord, UserNamespace, UserRecord},
+    store::{
+        ApiKeyRecord, Client, Creator, SaltedDigest, StoreError, TokenRecord, TokenSubject, UserNamespace, UserRecord,
+    },
 };
 
 pub(super) const USER_COLUMNS: &str = "namespace, password, enabled, document";
@@ -26,10 +28,9 @@ struct KeyDocument<C, M> {
 
 /// What of a token is only ever read whole.
 #[derive(Deserialize, Serialize)]
-struct TokenDocument<I, R> {
-    identity: I,
-    realm: R,
-    api_key: Option<KeyId>,
+struct TokenDocument<S, C> {
+    subject: S,
+    client: C,
 }
 
 pub(super) fn user(row: &Row<'_>) -> Result<UserRecord, StoreError> {
@@ -58,19 +59,21 @@ pub(super) fn key(row: &Row<'_>) -> Result<ApiKeyRecord, StoreError> {
         role_descriptors: document.role_descriptors,
         limited_by: document.limited_by,
         metadata: document.metadata,
+        access: None,
+        last_used: None,
     })
 }
 
 pub(super) fn token(row: &Row<'_>) -> Result<TokenRecord, StoreError> {
-    let document: TokenDocument<Identity, RealmRef> = read(row, 4, "token")?;
+    let document: TokenDocument<TokenSubject, Client> = read(row, 4, "token")?;
     Ok(TokenRecord {
         digest: row.get(0)?,
         creation: time(row.get(1)?),
         expiration: time(row.get(2)?),
         invalidation: row.get::<_, Option<_>>(3)?.map(time),
-        identity: document.identity,
-        realm: document.realm,
-        api_key: document.api_key,
+        refresh: None,
+        subject: document.subject,
+        client: document.client,
     })
 }
 
@@ -84,7 +87,7 @@ pub(super) fn key_document(key: &ApiKeyRecord) -> Result<String, StoreError> {
 }
 
 pub(super) fn token_document(token: &TokenRecord) -> Result<String, StoreError> {
-    document(&TokenDocument { identity: &token.identity, realm: &token.realm, api_key: token.api_key.clone() })
+    document(&TokenDocument { subject: &token.subject, client: &token.client })
 }
 
 pub(super) fn document(value: &impl Serialize) -> Result<String, StoreError> {

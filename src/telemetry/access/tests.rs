@@ -31,20 +31,17 @@ fn event() -> AccessEvent<'static> {
 }
 
 fn principal(name: &str) -> Principal {
-    Principal {
-        identity: Identity {
-            username: name.into(),
-            full_name: Some(CANARY.into()),
-            email: Some(CANARY.into()),
-            metadata: [("note".to_owned(), CANARY.into())].into_iter().collect(),
-            ..Identity::default()
-        },
-        realm: RealmRef { name: "default_native".into(), kind: "native".into() },
-        lookup_realm: None,
-        authentication: AuthenticationType::ApiKey,
-        api_key: Some(ApiKeyRef { id: KeyId("id1".into()), name: None }),
-        privileges: crate::model::role::Privileges::default(),
-    }
+    let identity = Identity {
+        username: name.into(),
+        full_name: Some(CANARY.into()),
+        email: Some(CANARY.into()),
+        metadata: [("note".to_owned(), CANARY.into())].into_iter().collect(),
+        ..Identity::default()
+    };
+    let realm = RealmRef { name: "default_native".into(), kind: "native".into() };
+    let privileges = crate::model::role::Privileges::default();
+    let api_key = Some(ApiKeyRef { id: KeyId("id1".into()), name: None });
+    Principal { api_key, ..Principal::new(identity, realm, AuthenticationType::ApiKey, privileges) }
 }
 
 fn ecs(event: &AccessEvent<'_>) -> (String, Value) {
