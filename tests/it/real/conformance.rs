@@ -38,8 +38,24 @@ macro_rules! played {
 }
 
 played! {
+    api_key_create
+    api_key_derived
+    api_key_get
+    api_key_grant
+    api_key_invalidate
+    api_key_query
+    api_key_update
     authenticate
-
+    cross_cluster
+    http
+    others
+    privileges
+    role_mappings
+    roles
+    service
+    token_window
+    tokens
+    users
 }
 
 /// Plays a session on both sides and compares each exchange.
