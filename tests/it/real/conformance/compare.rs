@@ -24,7 +24,7 @@ pub(super) fn difference(exchange: &Exchange, original: &Seen, other: &Seen) -> 
 
 /// An answer as text: status, headers by name, body.
 fn visible(exchange: &Exchange, seen: &Seen) -> String {
-    let answer = &seen.answer;
+    let Some(answer) = &seen.answer else { return "no answer".to_owned() };
     let mut lines = vec![format!("status: {}", answer.status.as_u16())];
     for (name, value) in &answer.headers {
         // The length of what a HEAD leaves out is all there is to see of it.
@@ -35,6 +35,7 @@ fn visible(exchange: &Exchange, seen: &Seen) -> String {
     }
     lines[1..].sort();
     match serde_json::from_slice::<Value>(&answer.body) {
+        _ if exchange.mask.iter().any(|pointer| pointer == "/") => {}
         Ok(mut body) => {
             if exchange.target.contains("pretty") || exchange.target.contains("format") {
                 lines.push(format!("layout: {}", layout(&answer.body)));
@@ -82,16 +83,16 @@ fn mask(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(mask),
         Value::Object(fields) => {
-            // A machine's reason, which only searchgate gives.
+            // A machine's reason is only searchgate's, a trace only the original's.
             if fields.contains_key("root_cause") {
                 fields.shift_remove("code");
             }
+            fields.shift_remove("stack_trace");
             for (key, value) in fields.iter_mut() {
                 match (key.as_str(), &*value) {
                     ("creation" | "expiration" | "invalidation" | "took", Value::Number(_)) => *value = "<number>".into(),
                     (
-                        "api_key" | "encoded" | "access_token" | "refresh_token" | "value" | "cluster_name" | "stack_trace"
-                        | "node_id",
+                        "api_key" | "encoded" | "access_token" | "refresh_token" | "value" | "cluster_name" | "node_id",
                         Value::String(_),
                     ) => *value = format!("<{key}>").into(),
                     ("id", Value::String(id)) if id.len() == 20 => *value = "<id>".into(),
@@ -131,7 +132,7 @@ fn version_masked(value: &str) -> String {
 
 /// Does something with all values at a pointer.
 fn at(value: &mut Value, pointer: &str, change: &mut dyn FnMut(&mut Value)) {
-    let Some(rest) = pointer.strip_prefix('/') else { return change(value) };
+    let Some(rest) = pointer.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return change(value) };
     let (step, rest) = rest.find('/').map_or((rest, ""), |end| rest.split_at(end));
     match value {
         Value::Array(items) if step == "*" => items.iter_mut().for_each(|item| at(item, rest, change)),

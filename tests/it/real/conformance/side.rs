@@ -23,7 +23,8 @@ pub(super) struct Side {
 
 /// An answer, and the values in it that are this side's own, with the names to show in their place.
 pub(super) struct Seen {
-    pub(super) answer: Answer,
+    /// None where the connection was closed instead.
+    pub(super) answer: Option<Answer>,
     pub(super) own: Vec<(String, String)>,
 }
 
@@ -48,7 +49,7 @@ impl Side {
     /// Sends a request, and saves what it is to save of the answer.
     pub(super) async fn play(&mut self, exchange: &Exchange) -> Seen {
         let answer = self.send(exchange).await;
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let body = answer.as_ref().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok()).unwrap_or_default();
         for (name, pointer) in &exchange.save {
             let value = match body.pointer(pointer) {
                 Some(Value::String(text)) => text.clone(),
@@ -64,7 +65,7 @@ impl Side {
         Seen { answer, own }
     }
 
-    async fn send(&self, exchange: &Exchange) -> Answer {
+    async fn send(&self, exchange: &Exchange) -> Option<Answer> {
         let method = exchange.method.parse::<http::Method>().unwrap();
         let mut headers: Vec<(&str, Vec<String>)> =
             vec![("host", vec!["gate.test".into()]), ("authorization", self.authorization(&exchange.caller))];
@@ -87,7 +88,7 @@ impl Side {
             Some(tls) => Client::over(tls.connect(self.address, "127.0.0.1").await.unwrap()).await,
             None => Client::over(TcpStream::connect(self.address).await.unwrap()).await,
         };
-        client.send(request).await.unwrap()
+        client.send(request).await.ok()
     }
 
     fn authorization(&self, caller: &str) -> Vec<String> {
@@ -121,11 +122,12 @@ impl Side {
         let word = &self.variables["x"];
         let ask = async |method: &str, target: &str, body: Option<Value>| {
             let exchange = Exchange::new(method, target, body.map(|body| body.to_string()));
-            serde_json::from_slice::<Value>(&self.send(&exchange).await.body).unwrap_or_default()
+            serde_json::from_slice::<Value>(&self.send(&exchange).await.unwrap().body).unwrap_or_default()
         };
         for kind in ["user", "role", "role_mapping"] {
             let all = ask("GET", &format!("/_security/{kind}"), None).await;
             for name in all.as_object().unwrap().keys().filter(|name| name.starts_with(word)) {
+                let name: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
                 ask("DELETE", &format!("/_security/{kind}/{name}"), None).await;
             }
         }
