@@ -70,8 +70,8 @@ async fn play(name: &str) {
     let (user, password) = (administrator("USER"), administrator("PASSWORD"));
     let itself = env::var_os("SEARCHGATE_CONFORMANCE_SELF").is_some();
     let gateway = (!itself).then(|| {
-        let security = "security: {authc: {throttle: {failures: 0}}}\nstore: {url: 'memory:'}";
-        cluster.setup().with(security).environment("SEARCHGATE_BOOTSTRAP_PASSWORD", &password).serve()
+        let settings = "authentication: {throttle: {failures: 0}}\nstore: {url: 'memory:'}";
+        cluster.setup().with(settings).environment("SEARCHGATE_BOOTSTRAP_PASSWORD", &password).serve()
     });
     let mut original = Side::original(&cluster, (&user, &password));
     let mut other = match &gateway {
