@@ -70,8 +70,17 @@ async fn play(name: &str) {
     let (user, password) = (administrator("USER"), administrator("PASSWORD"));
     let itself = env::var_os("SEARCHGATE_CONFORMANCE_SELF").is_some();
     let gateway = (!itself).then(|| {
-        let settings = "authentication: {throttle: {failures: 0}}\nstore: {url: 'memory:'}";
-        cluster.setup().with(settings).environment("SEARCHGATE_BOOTSTRAP_PASSWORD", &password).serve()
+        // What is no path of the API goes on to the cluster, as its administrator.
+        let settings = format!(
+            "authentication: {{throttle: {{failures: 0}}}}\nstore: {{url: 'memory:'}}\n\
+             upstream: {{credential: {{kind: basic, username: {user}, password_file: DIR/password}}}}"
+        );
+        cluster
+            .setup()
+            .file("password", &password)
+            .with(&settings)
+            .environment("SEARCHGATE_BOOTSTRAP_PASSWORD", &password)
+            .serve()
     });
     let mut original = Side::original(&cluster, (&user, &password));
     let mut other = match &gateway {
@@ -95,7 +104,7 @@ async fn play(name: &str) {
         other.clean().await;
     }
     let counts = format!("{name}: {equal} equal, {failures} different");
-    println!("{counts}");
+    eprintln!("{counts}");
     if let Some(folder) = env::var_os("SEARCHGATE_CONFORMANCE_REPORT") {
         fs::create_dir_all(&folder).unwrap();
         fs::write(Path::new(&folder).join(format!("{name}.txt")), format!("{counts}\n\n{differing}")).unwrap();
@@ -127,11 +136,8 @@ fn every_session_is_played() {
 
 #[test]
 fn every_wanted_difference_is_listed_and_met() {
-    let listed: BTreeSet<&str> = COMPATIBILITY
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
-        .map(|(id, _)| id)
-        .collect();
+    let listed: BTreeSet<&str> =
+        COMPATIBILITY.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(id, _)| id).collect();
     let met: Vec<Exchange> = sessions().iter().flat_map(|name| Session::read(name).exchanges()).collect();
     let met: BTreeSet<&str> = met.iter().filter_map(|exchange| exchange.differs.as_deref()).collect();
     assert_eq!(met, listed);

@@ -114,13 +114,14 @@ pub(super) fn sessions() -> Vec<String> {
 impl Session {
     pub(super) fn read(name: &str) -> Self {
         let text = fs::read_to_string(Path::new(FOLDER).join(format!("{name}.yml"))).unwrap();
-        let value: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-        Self::deserialize(value).unwrap_or_else(|error| panic!("{name}: {error}"))
+        let value: Value = serde_saphyr::from_str(&text).unwrap();
+        Self::deserialize(value).unwrap()
     }
 
     pub(super) fn exchanges(self) -> Vec<Exchange> {
         let callers = self.users.into_iter().flat_map(|(name, role)| {
-            let user = serde_json::json!({"password": format!("password-of-{name}"), "roles": [format!("${{x}}-{name}")]});
+            let user =
+                serde_json::json!({"password": format!("password-of-{name}"), "roles": [format!("${{x}}-{name}")]});
             let put = |kind, body: &Value| {
                 Exchange::new("PUT", &format!("/_security/{kind}/${{x}}-{name}"), Some(body.to_string()))
             };

@@ -49,7 +49,8 @@ impl Side {
     /// Sends a request, and saves what it is to save of the answer.
     pub(super) async fn play(&mut self, exchange: &Exchange) -> Seen {
         let answer = self.send(exchange).await;
-        let body = answer.as_ref().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok()).unwrap_or_default();
+        let body =
+            answer.as_ref().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok()).unwrap_or_default();
         for (name, pointer) in &exchange.save {
             let value = match body.pointer(pointer) {
                 Some(Value::String(text)) => text.clone(),
@@ -127,7 +128,7 @@ impl Side {
         for kind in ["user", "role", "role_mapping"] {
             let all = ask("GET", &format!("/_security/{kind}"), None).await;
             for name in all.as_object().unwrap().keys().filter(|name| name.starts_with(word)) {
-                let name: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+                let name = name.bytes().fold(String::new(), |name, byte| format!("{name}%{byte:02x}"));
                 ask("DELETE", &format!("/_security/{kind}/{name}"), None).await;
             }
         }
