@@ -14,6 +14,7 @@ use crate::{
     keys::Keys,
     listener::peer::Peer,
     model::{AuthenticationType, Principal, Timestamp},
+    passwords::Passwords,
     telemetry::{
         audit::{Audit, AuditEvent},
         metrics::Metrics,
@@ -24,15 +25,23 @@ use crate::{
 
 pub mod cache;
 pub mod error;
+mod file;
+mod jwt;
+mod mapping;
+pub mod pki;
 pub mod presented;
 mod realm;
 pub mod throttle;
 
 pub use error::{Challenge, IdentifyError, Refusal};
+pub use file::FileError;
+pub use jwt::{JwtError, KeySource, SourceError};
+pub use realm::RealmError;
 
 use cache::{Cache, Digest, Digester, Revocations, Stamps};
+use pki::Certificate;
 use presented::Presented;
-use realm::{Circumstances, Named, Proofs, Verdict};
+use realm::{Circumstances, Files, Named, Proofs, Realm, Verdict};
 use throttle::Throttle;
 
 /// What a request shows of its caller.
@@ -57,6 +66,8 @@ pub struct Realms {
     chain: Vec<Named>,
     proofs: Proofs,
     anonymous: Option<Arc<Principal>>,
+    /// Whether certificates prove anything here.
+    certificates: bool,
     digester: Digester,
     proven: Cache<Arc<Principal>>,
     refused: Cache<Dead>,
@@ -73,6 +84,8 @@ pub struct Registers {
     pub keys: Arc<Keys>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// Verifies the passwords of users in files.
+    pub passwords: Passwords,
     /// Told by all three of what stopped being so: wired to their announcements.
     pub revocations: Arc<Revocations>,
 }
@@ -94,7 +107,10 @@ struct Failure<'a> {
 
 impl Realms {
     /// The realms of `config` over `registers`, with room for `cache_entries` principals.
-    #[must_use]
+    ///
+    /// # Errors
+    ///
+    /// [`RealmError`]: a file that a realm rests on cannot be used.
     pub fn new(
         config: &config::Authentication,
         cache_entries: usize,
@@ -102,20 +118,45 @@ impl Realms {
         clock: Clock,
         metrics: Arc<Metrics>,
         audit: Audit,
-    ) -> Self {
-        let Registers { users, keys, tokens, revocations } = registers;
+    ) -> Result<Self, RealmError> {
+        let Registers { users, keys, tokens, passwords, revocations } = registers;
+        let chain = Named::chain(&config.realms, &passwords, &revocations)?;
+        let files = Files::of_chain(&chain);
         let common_roles = config.anonymous.roles.iter().map(|role| role.as_str().into()).collect();
         let throttle = Throttle::new(config.throttle.clone());
-        Self {
-            chain: Named::chain(&config.realms),
-            proofs: Proofs { users, keys, tokens, revocations, throttle, clock, common_roles },
+        Ok(Self {
+            certificates: chain.iter().any(|named| matches!(named.realm, Realm::Pki(_))),
+            chain,
+            proofs: Proofs { users, keys, tokens, revocations, throttle, clock, common_roles, files },
             anonymous: realm::anonymous(&config.anonymous),
             digester: Digester::default(),
             proven: Cache::new(cache_entries),
             refused: Cache::new(cache_entries / REFUSED_SHARE),
             metrics,
             audit,
+        })
+    }
+
+    /// Keys of issuers, each to be watched on the control plane.
+    pub fn key_sources(&self) -> impl Iterator<Item = &Arc<KeySource>> {
+        self.chain.iter().filter_map(|named| match &named.realm {
+            Realm::Jwt(realm) => Some(realm.keys()),
+            _ => None,
+        })
+    }
+
+    /// Reads the files of users again; returns what is wrong with them. Their users then stay what they were.
+    pub fn reload(&self) -> Vec<RealmError> {
+        let mut errors = Vec::new();
+        for Named { realm, name } in &self.chain {
+            let Realm::File(users) = realm else { continue };
+            match users.reload() {
+                Ok(true) => tracing::info!(realm = &*name.name, "users reloaded"),
+                Ok(false) => {}
+                Err(source) => errors.push(RealmError::File { name: name.name.to_string(), source }),
+            }
         }
+        errors
     }
 
     /// Who calls, if it is in memory and not past its deadline at `now`. No lock, no allocation.
@@ -129,7 +170,7 @@ impl Realms {
         {
             return None;
         }
-        match self.digest(headers) {
+        match self.digest(headers).or_else(|| self.certificate_digest(evidence.peer)) {
             Some(digest) => self.proven.get(&digest, &self.proofs.revocations, now).filter(|principal| {
                 principal.authentication != AuthenticationType::Realm
                     || !self.proofs.throttle.silences(
@@ -138,6 +179,7 @@ impl Realms {
                         now,
                     )
             }),
+            // Nobody, or a certificate that nobody was asked about yet.
             None => self.anonymous.clone(),
         }
     }
@@ -152,7 +194,7 @@ impl Realms {
             return Err(IdentifyError::Repeated { header });
         }
         let value = evidence.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        match Presented::read(value) {
+        match Presented::read(value).map(|presented| self.with_certificate(presented, evidence.peer)) {
             Ok(presented) => match self.judge(&presented, evidence).await {
                 Ok(principal) => self.check_companions(principal, evidence),
                 Err(Failure { error, judge }) => Err(self.refuse(error, judge, Some(&presented), evidence)),
@@ -166,10 +208,14 @@ impl Realms {
         let refusal = match presented {
             Presented::Nothing => return self.anonymous.clone().ok_or(Failure::unjudged(IdentifyError::Missing)),
             Presented::Basic { username, .. } => IdentifyError::Password { username: username.clone(), known: false },
+            Presented::Certificate(_) => IdentifyError::Missing,
             Presented::ApiKey { .. } | Presented::Bearer(_) => IdentifyError::Refused(Refusal::TokenUnknown),
         };
         let mut failure = Failure::unjudged(refusal);
-        let digest = self.digest(evidence.headers);
+        let digest = match presented {
+            Presented::Certificate(_) => self.certificate_digest(evidence.peer),
+            _ => self.digest(evidence.headers),
+        };
         let revocations = &self.proofs.revocations;
         let now = self.proofs.clock.now();
         if let Some(dead) = digest.and_then(|digest| self.refused.get(&digest, revocations, now)) {
@@ -180,6 +226,7 @@ impl Realms {
             address: evidence.peer.client_ip(evidence.headers),
             strangers_pass: evidence.strangers_pass,
         };
+        let mut dead = None;
         for (place, realm) in self.chain.iter().enumerate() {
             match realm.authenticate(presented, at, &self.proofs).await {
                 Ok(Verdict::Accept(proven)) => {
@@ -196,16 +243,38 @@ impl Realms {
                     return Ok(proven.principal);
                 }
                 Ok(Verdict::Decline(error)) => {
-                    if let (Some(digest), Some(dead)) = (digest, Dead::of(&error, place)) {
-                        self.refused.insert(digest, dead, now.plus(REFUSED_LIFE), Stamps::default());
-                    }
+                    dead = Dead::of(&error, place);
                     failure = Failure { error, judge: Some(realm) };
                 }
                 Ok(Verdict::Pass) => {}
                 Err(error) => return Err(Failure { error, judge: Some(realm) }),
             }
         }
-        Err(failure)
+        // Only now: what one realm does not know another may.
+        if let (Some(digest), Some(dead)) = (digest, dead) {
+            self.refused.insert(digest, dead, now.plus(REFUSED_LIFE), Stamps::default());
+        }
+        match &self.anonymous {
+            // A certificate that names nobody is none.
+            Some(anonymous) if matches!(failure.error, IdentifyError::Missing) => Ok(Arc::clone(anonymous)),
+            _ => Err(failure),
+        }
+    }
+
+    /// The certificate of the connection speaks where its caller shows nothing else.
+    fn with_certificate(&self, presented: Presented, peer: &Peer) -> Presented {
+        let leaf = || peer.tls.as_ref()?.client_chain.first();
+        match presented {
+            Presented::Nothing if self.certificates => leaf()
+                .and_then(|leaf| Certificate::read(leaf))
+                .map_or(Presented::Nothing, |certificate| Presented::Certificate(Arc::new(certificate))),
+            presented => presented,
+        }
+    }
+
+    fn certificate_digest(&self, peer: &Peer) -> Option<Digest> {
+        let fingerprint = peer.tls.as_ref().filter(|_| self.certificates)?.fingerprint.as_ref()?;
+        Some(self.digester.certificate(fingerprint))
     }
 
     /// Refuses to act for a caller who wants to be another (sections 2.6, 2.8): nobody can yet.

@@ -411,10 +411,6 @@ enrollment: { enabled: true }
       | broker
     1.yml:4:23: upstream.credential.kind: credential `session` cannot be served by this version yet
       | session
-    1.yml:5:36: authentication.realms.0.type: realm `file` cannot be served by this version yet
-      | file
-    1.yml:5:61: authentication.realms.1.type: realm `pki` cannot be served by this version yet
-      | pki
     1.yml:5:76: authentication.realms.2.type: realm `cluster` cannot be served by this version yet
       | cluster
     1.yml:6:15: store.url: PostgreSQL cannot be served by this version yet

@@ -13,7 +13,7 @@ use crate::{
     credential::Credentials,
     gateway::{Shared, Site},
     identify::{
-        Realms, Registers,
+        RealmError, Realms, Registers,
         cache::{Revocations, Subject},
     },
     keys::Keys,
@@ -73,6 +73,9 @@ pub enum StartError {
          for the first start"
     )]
     NoBootstrapPassword,
+    /// A realm cannot be served as configured.
+    #[error(transparent)]
+    Realm(#[from] RealmError),
     /// The store cannot be opened.
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
@@ -123,8 +126,13 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
     if let Some(lost) = audit.lost() {
         metrics.lost_lines("audit", lost);
     }
-    let registers =
-        Registers { users: Arc::clone(&users), keys: Arc::clone(&keys), tokens: Arc::clone(&tokens), revocations };
+    let registers = Registers {
+        users: Arc::clone(&users),
+        keys: Arc::clone(&keys),
+        tokens: Arc::clone(&tokens),
+        passwords: passwords.clone(),
+        revocations,
+    };
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
     let upstream = Arc::new(Upstream::new(&config.upstream, Arc::clone(&metrics))?);
     let shared = Arc::new(Shared {
@@ -135,7 +143,7 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
             clock.clone(),
             Arc::clone(&metrics),
             audit.clone(),
-        ),
+        )?,
         authorizer: Authorizer::new(audit.clone()),
         api: Api {
             authorizer: Authorizer::new(audit.clone()),

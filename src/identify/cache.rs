@@ -44,8 +44,12 @@ pub struct Revocations {
 /// Something a verdict rests on, and that can be revoked.
 #[derive(Clone, Copy, Debug, Hash)]
 pub enum Subject<'a> {
+    /// A user of a file.
+    FileUser(&'a str),
     /// An API key.
     Key(&'a KeyId),
+    /// All that a realm vouches for.
+    Realm(&'a str),
     /// An access token, by the digest it is stored under.
     Token(&'a [u8; 32]),
     /// A user.
@@ -192,7 +196,7 @@ impl Subject<'_> {
         match self {
             Self::Key(_) => key,
             Self::Token(_) => token,
-            Self::User(..) => user,
+            Self::FileUser(_) | Self::Realm(_) | Self::User(..) => user,
         }
     }
 }
@@ -207,10 +211,24 @@ impl Digester {
     /// The digest of the values of `Authorization` and of the header that authenticates the client.
     #[must_use]
     pub fn digest(&self, authorization: &[u8], client: Option<&[u8]>) -> Digest {
-        // Where the first part ends must be told, and a header that is absent from one that is empty.
-        let length = (authorization.len() as u64).to_le_bytes();
-        let client = client.map_or((&[0][..], &[][..]), |value| (&[1], value));
-        let parts = [&self.0[..], &length, client.0, authorization, client.1];
+        // A header that is absent must be told from one that is empty.
+        match client {
+            Some(client) => self.of(1, authorization, client),
+            None => self.of(0, authorization, &[]),
+        }
+    }
+
+    /// The digest of a client certificate, of which `fingerprint` is one.
+    #[must_use]
+    pub fn certificate(&self, fingerprint: &[u8; 32]) -> Digest {
+        self.of(2, fingerprint, &[])
+    }
+
+    /// Of two values of that kind.
+    fn of(&self, kind: u8, first: &[u8], second: &[u8]) -> Digest {
+        // Where the first part ends must be told.
+        let length = (first.len() as u64).to_le_bytes();
+        let parts = [&self.0[..], &length, &[kind], first, second];
         let mut buffer = [0; BUFFER];
         let mut filled = 0;
         for part in parts {

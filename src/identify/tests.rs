@@ -56,7 +56,7 @@ impl Gate {
         let (on_user, on_key, on_token) = (told(), told(), told());
         let users = Arc::new(Users::new(
             store.clone(),
-            passwords,
+            passwords.clone(),
             Arc::new(move |namespace, name| on_user.revoke(Subject::User(namespace, name))),
         ));
         let keys = Arc::new(Keys::new(
@@ -71,8 +71,13 @@ impl Gate {
             config.tokens.clone(),
             Arc::new(move |digest| on_token.revoke(Subject::Token(digest))),
         ));
-        let registers =
-            Registers { users: Arc::clone(&users), keys: Arc::clone(&keys), tokens: Arc::clone(&tokens), revocations };
+        let registers = Registers {
+            users: Arc::clone(&users),
+            keys: Arc::clone(&keys),
+            tokens: Arc::clone(&tokens),
+            passwords,
+            revocations,
+        };
         let realms = Realms::new(
             &config.authentication,
             config.api_keys.cache_entries,
@@ -80,7 +85,8 @@ impl Gate {
             clock.clone(),
             Metrics::new(&[]),
             audit,
-        );
+        )
+        .unwrap();
         Self { realms, users, keys, tokens, clock }
     }
 
@@ -544,3 +550,5 @@ mod auditors {
         }
     }
 }
+
+mod vouched;

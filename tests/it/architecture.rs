@@ -24,7 +24,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("users", &["store", "passwords"]),
     ("keys", &["store"]),
     ("tokens", &["store"]),
-    ("identify", &["users", "keys", "tokens", "store", "passwords", "listener"]),
+    ("identify", &["users", "keys", "tokens", "store", "passwords", "listener", "upstream"]),
     ("authorize", &["identify"]),
     ("credential", &["authorize"]),
     ("compatibility", &["body", "listener", "upstream"]),
