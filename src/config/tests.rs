@@ -327,6 +327,7 @@ store: { url: 'postgres://db/x' }
     1.yml:15:30: authentication.realms.1: a realm named `default_native` stands above already
     1.yml:16:49: api_keys.default_lifetime: must not be longer than max_lifetime
       | 2d
+      = every key without an expiration would be refused: leave it out to give keys max_lifetime
     1.yml:17:32: reauthentication.lease_ttl: must be longer than refresh_timeout and shorter than the cluster's reuse window of 30s
       | 30s
     1.yml:18:8: store.master_key_file: is required with PostgreSQL

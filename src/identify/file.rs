@@ -22,7 +22,7 @@ use crate::{
 /// The users of one file.
 pub(super) struct FileUsers {
     path: PathBuf,
-    users: ArcSwap<HashMap<Box<str>, Entry>>,
+    users: ArcSwap<Entries>,
     /// Digest of what was read; held while it is read again.
     seen: Mutex<[u8; 32]>,
     passwords: Passwords,
@@ -67,6 +67,9 @@ pub enum FileError {
         source: io::Error,
     },
 }
+
+/// Users by name.
+type Entries = HashMap<Box<str>, Entry>;
 
 /// A user as written.
 #[derive(Clone, Deserialize, PartialEq)]
@@ -146,13 +149,14 @@ impl fmt::Debug for FileUsers {
     }
 }
 
-fn read(path: &Path) -> Result<(HashMap<Box<str>, Entry>, [u8; 32]), FileError> {
+/// The users of a file, and a digest of it.
+fn read(path: &Path) -> Result<(Entries, [u8; 32]), FileError> {
     let file = path.to_owned();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => SecretText::new(text),
         Err(source) => return Err(FileError::Unreadable { file, source }),
     };
-    let users: HashMap<Box<str>, Entry> = match serde_saphyr::from_str(text.expose()) {
+    let users: Entries = match serde_saphyr::from_str(text.expose()) {
         Ok(users) => users,
         Err(error) => {
             let (line, column) = error.location().map_or((1, 1), |place| (place.line(), place.column()));

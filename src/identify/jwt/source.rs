@@ -133,8 +133,18 @@ impl KeySource {
             self.land(read);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.wake.notified() => {}
+                () = self.asked() => {}
                 () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Returns once somebody waits: an older wish may have been met by a reading that began by itself.
+    async fn asked(&self) {
+        loop {
+            self.wake.notified().await;
+            if self.state.lock().under_way {
+                return;
             }
         }
     }

@@ -9,7 +9,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// A realm whose keys are in a file.
 struct Realm {
-    realm: JwtRealm,
+    judge: JwtRealm,
     signer: Signer,
     _folder: tempfile::TempDir,
 }
@@ -27,13 +27,13 @@ impl Realm {
             principal_claim: "sub".into(),
             roles_claim: "groups".into(),
         };
-        Self { realm: JwtRealm::new(config, Arc::default()).unwrap(), signer, _folder: folder }
+        Self { judge: JwtRealm::new(config, Arc::default()).unwrap(), signer, _folder: folder }
     }
 
     fn judge(&self, token: &str) -> Judged {
         // Nobody watches the file: a token with an unknown key waits for nothing.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(self.realm.judge(token, NOW)).unwrap()
+        runtime.block_on(self.judge.judge(token, NOW)).unwrap()
     }
 
     /// With one claim changed, or left out.
@@ -133,11 +133,11 @@ fn a_key_inside_the_token_is_ignored() {
 async fn without_keys_nothing_is_wrong_with_a_token() {
     let mut realm = Realm::new();
     let source = KeySource::new("corp".into(), Place::File("/nowhere".into()), Arc::default());
-    realm.realm.keys = Arc::new(source);
-    assert!(realm.realm.judge(&realm.signer.sign(&claims()), NOW).await.is_err());
+    realm.judge.keys = Arc::new(source);
+    assert!(realm.judge.judge(&realm.signer.sign(&claims()), NOW).await.is_err());
     let mut late = claims();
     late["exp"] = json!(1);
-    assert!(matches!(realm.realm.judge(&realm.signer.sign(&late), NOW).await, Ok(Judged::Bad(_))));
+    assert!(matches!(realm.judge.judge(&realm.signer.sign(&late), NOW).await, Ok(Judged::Bad(_))));
 }
 
 #[test]
