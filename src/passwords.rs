@@ -144,6 +144,12 @@ impl PasswordHash {
             argon().hash_password_with_salt(password.expose().as_bytes(), &salt).inspect_err(report);
         Ok(Self(SecretText::new(hash.map_err(|_| Busy)?.to_string())))
     }
+
+    /// Whether `text` is a hash that passwords can be verified against here: Argon2id, as a PHC string.
+    #[must_use]
+    pub fn is_well_formed(text: &str) -> bool {
+        text.starts_with("$argon2id$") && phc::PasswordHash::new(text).is_ok_and(|hash| hash.hash.is_some())
+    }
 }
 
 /// A place among the waiting, given back however the hash ends.

@@ -28,7 +28,7 @@ fn api() -> Api {
         users,
         tokens,
         roles,
-        realms: Arc::new(realms),
+        realms: Arc::new(realms.unwrap()),
         audit: Audit::off(),
         clock,
         limits: Arc::new(ArcSwap::from_pointee(config.limits)),

@@ -25,7 +25,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("keys", &["store"]),
     ("tokens", &["store"]),
     ("roles", &["store", "users"]),
-    ("identify", &["users", "keys", "tokens", "roles", "store", "passwords", "listener"]),
+    ("identify", &["users", "keys", "tokens", "roles", "store", "passwords", "listener", "upstream"]),
     ("authorize", &["identify"]),
     ("credential", &["authorize"]),
     ("compatibility", &["body", "listener", "upstream"]),
