@@ -9,8 +9,8 @@ use crate::{
         failure::Validation,
         form,
         json::{Field, Node, Position, Tree, values},
-        names,
     },
+    privileges,
     respond::Exception,
 };
 
@@ -103,13 +103,13 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
     let list = |of: &Value, key: &str| of.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let whole = Value::Object(descriptor.clone());
     for privilege in list(&whole, "cluster").iter().filter_map(Value::as_str) {
-        validation.refuse(!names::is_cluster_privilege(privilege), names::unknown_cluster_privilege(privilege));
+        validation.refuse(!privileges::is_cluster_privilege(privilege), privileges::unknown_cluster_privilege(privilege));
     }
     for entry in list(&whole, "indices").iter().chain(&list(&whole, "remote_indices")) {
         let privileges = list(entry, "privileges");
         let privileges: Vec<&str> = privileges.iter().filter_map(Value::as_str).collect();
-        if let Some(unknown) = privileges.iter().find(|privilege| !names::is_index_privilege(privilege)) {
-            validation.refuse(true, names::unknown_index_privilege(unknown));
+        if let Some(unknown) = privileges.iter().find(|privilege| !privileges::is_index_privilege(privilege)) {
+            validation.refuse(true, privileges::unknown_index_privilege(unknown));
         }
         let mut seen = HashSet::new();
         if let Some(twice) = privileges.iter().find(|privilege| !seen.insert(**privilege)) {
@@ -133,7 +133,7 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
     }
     for application in list(&whole, "applications") {
         let name = application.get("application").and_then(Value::as_str).unwrap_or_default();
-        if let Some(text) = names::wrong_application(name) {
+        if let Some(text) = privileges::wrong_application(name) {
             validation.refuse(true, text);
         }
     }
@@ -144,10 +144,10 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
     validation.refuse(reserved, "role descriptor metadata keys may not start with [_]");
     if let Some(restriction) = whole.get("restriction") {
         for workflow in list(restriction, "workflows").iter().filter_map(Value::as_str) {
-            let text = if workflow == names::WORKFLOW {
+            let text = if workflow == privileges::WORKFLOW {
                 format!("workflow restrictions are not supported: role descriptor [{role}]")
             } else {
-                names::unknown_workflow(workflow)
+                privileges::unknown_workflow(workflow)
             };
             validation.refuse(true, text);
         }

@@ -6,7 +6,8 @@ use serde_json::json;
 use super::*;
 use crate::{
     config,
-    model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp, role::Privileges},
+    model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp},
+    privileges::Privileges,
     passwords::Passwords,
     store::{AnyStore, KeyFilter, memory::Memory},
 };

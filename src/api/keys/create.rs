@@ -163,8 +163,4 @@ fn creator(principal: &Principal) -> Creator {
     Creator { identity: principal.identity.clone(), realm: realm.clone() }
 }
 
-const CREATE: Action = Action {
-    name: "cluster:admin/xpack/security/api_key/create",
-    privileges: &["manage_own_api_key"],
-    granted_by: ", this action is granted by the cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]",
-};
+const CREATE: Action = Action::named("cluster:admin/xpack/security/api_key/create").concerning_own_keys();

@@ -43,7 +43,7 @@ fn principal(name: &str) -> Principal {
         lookup_realm: None,
         authentication: AuthenticationType::ApiKey,
         api_key: Some(ApiKeyRef { id: KeyId("id1".into()), name: None }),
-        privileges: crate::model::role::Privileges::default(),
+        privileges: crate::privileges::Privileges::default(),
     }
 }
 
