@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// An expression is too complex to be compiled or compared.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("pattern is too complex")]
-pub struct TooComplex;
+pub(super) struct TooComplex;
 
 /// One expression of an [`Expressions`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
