@@ -114,7 +114,7 @@ impl Privileges {
 fn covers_cluster(grant: &Grant, asked: &str) -> bool {
     let expressions = &mut Expressions::new();
     let own = asked.eq_ignore_ascii_case(named::OWN_KEYS);
-    if own && grant.own_keys {
+    if grant.cluster.holds("all") || own && grant.own_keys {
         return true;
     }
     let wanted = match named::cluster(asked) {

@@ -72,6 +72,9 @@ fn is_privilege_name(name: &str) -> bool {
 /// What is wrong with the name of an application, or the pattern of such names.
 #[must_use]
 pub fn wrong_application(name: &str) -> Option<String> {
+    if name.contains(char::is_whitespace) {
+        return Some(format!("Application names may not contain whitespace (found '{name}')"));
+    }
     let plain = name.strip_suffix('*').unwrap_or(name);
     if plain.contains('*') {
         return Some(format!("Application name patterns only support trailing wildcards (found '{name}')"));
@@ -79,7 +82,7 @@ pub fn wrong_application(name: &str) -> Option<String> {
     if name == "*" {
         return None;
     }
-    let prefix = plain.split(['-', '_']).next().unwrap_or_default();
+    let (prefix, suffix) = plain.find(['-', '_']).map_or((plain, ""), |at| plain.split_at(at));
     let well_formed = prefix.starts_with(|first: char| first.is_ascii_lowercase())
         && prefix.chars().all(|one| one.is_ascii_alphanumeric());
     if !well_formed {
@@ -87,6 +90,12 @@ pub fn wrong_application(name: &str) -> Option<String> {
             "An application name prefix must match the pattern ^[a-z][A-Za-z0-9]*$ (found '{prefix}')"
         ));
     }
-    (prefix.len() < 3 && plain == name)
-        .then(|| format!("An application name prefix must be at least 3 characters long (found '{prefix}')"))
+    if prefix.len() < 3 && plain == name {
+        return Some(format!("An application name prefix must be at least 3 characters long (found '{prefix}')"));
+    }
+    let odd = suffix.chars().find(|one| matches!(one, '"' | ',' | '/' | '<' | '>' | '?' | '\\' | '|'))?;
+    Some(format!(
+        "An application name suffix may not contain any of the characters \
+         '[' ','\"','*',',','/','<','>','?','\\','|']' (found '{odd}')"
+    ))
 }

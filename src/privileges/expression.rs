@@ -23,6 +23,8 @@ pub(super) type Range = (u32, u32);
 pub(super) struct Expressions {
     nodes: Vec<(Node, bool)>,
     ids: HashMap<Node, Id>,
+    /// Derivatives made.
+    steps: usize,
 }
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -54,7 +56,7 @@ impl Expressions {
     pub(super) const ALL: Id = Id(2);
 
     pub(super) fn new() -> Self {
-        let mut new = Self { nodes: Vec::new(), ids: HashMap::new() };
+        let mut new = Self { nodes: Vec::new(), ids: HashMap::new(), steps: 0 };
         for (node, blank) in [(Node::Nothing, false), (Node::Blank, true), (Node::Not(Self::NOTHING), true)] {
             new.keep(node, blank);
         }
@@ -246,7 +248,7 @@ impl Expressions {
 
     /// Refuses to go on past the bound.
     pub(super) fn bounded(&self, states: usize) -> Result<(), TooComplex> {
-        if states > MOST_STATES || self.nodes.len() > MOST_NODES { Err(TooComplex) } else { Ok(()) }
+        if states > MOST_STATES || self.nodes.len() > MOST_NODES || self.steps > MOST_STEPS { Err(TooComplex) } else { Ok(()) }
     }
 
     /// Whether the empty text matches.
@@ -256,6 +258,7 @@ impl Expressions {
 
     /// What may follow once `character` was read.
     pub(super) fn derive(&mut self, id: Id, character: u32) -> Id {
+        self.steps += 1;
         match self.node(id).clone() {
             Node::Nothing | Node::Blank => Self::NOTHING,
             Node::One(ranges) => {
@@ -356,7 +359,8 @@ impl Expressions {
 fn cut(cuts: &mut BTreeSet<u32>, ranges: &[Range]) {
     for (from, to) in ranges {
         cuts.insert(*from);
-        cuts.insert(to.saturating_add(1));
+        // No character follows the last one.
+        cuts.extend((*to < ANY.1).then(|| to + 1));
     }
 }
 
@@ -365,4 +369,6 @@ pub(super) const ANY: Range = (0, char::MAX as u32);
 
 /// Enough for every name pattern that people write; a table of so many states is below a megabyte.
 const MOST_STATES: usize = 2_000;
-const MOST_NODES: usize = 100_000;
+const MOST_NODES: usize = 50_000;
+/// A fraction of a second.
+const MOST_STEPS: usize = 300_000;

@@ -111,7 +111,8 @@ impl Actions {
             || part == Parts::Data && self.patterns.iter().any(|pattern| pattern.matches(action))
     }
 
-    fn holds(&self, name: &str) -> bool {
+    /// Whether a privilege is held by its name.
+    pub(super) fn holds(&self, name: &str) -> bool {
         self.named.iter().any(|named| named.name == name)
     }
 
@@ -190,6 +191,10 @@ impl IndexGrant {
 pub(super) fn covers(grants: &[IndexGrant], name: &str, asked: &str, allow_restricted: bool) -> bool {
     let expressions = &mut Expressions::new();
     let restricted = restricted::expression(expressions);
+    // Nothing is called so.
+    if name.is_empty() {
+        return false;
+    }
     let mut names = pattern::expression(name, expressions);
     if !allow_restricted && !restricted::is_restricted(name) {
         let others = expressions.not(restricted);

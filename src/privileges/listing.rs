@@ -16,7 +16,7 @@ pub fn listing(descriptors: &Map<String, Value>) -> Value {
         "cluster": named("cluster"),
         "global": globals(descriptors),
         "indices": indices(all("indices")),
-        "applications": distinct(all("applications").cloned()),
+        "applications": applications(all("applications")),
         "run_as": named("run_as"),
     });
     let remote = [("remote_indices", indices(all("remote_indices"))), ("remote_cluster", distinct(all("remote_cluster").cloned()))];
@@ -28,37 +28,45 @@ pub fn listing(descriptors: &Map<String, Value>) -> Value {
     listing
 }
 
-/// Entries over the same names are one, with the privileges of all.
+/// Entries over the same names are one, with the privileges of all. Where one is not limited to fields or documents,
+/// none is.
 fn indices<'a>(entries: impl Iterator<Item = &'a Value>) -> Vec<Value> {
-    let mut merged: BTreeMap<_, (BTreeSet<&str>, Vec<Value>, Vec<Value>)> = BTreeMap::new();
+    let mut merged: BTreeMap<(bool, BTreeSet<&str>, BTreeSet<&str>), Vec<&Value>> = BTreeMap::new();
     for entry in entries {
-        let set = |key| -> BTreeSet<&str> { texts(entry.get(key)).collect() };
+        let set = |key| texts(entry.get(key)).collect();
         let restricted = entry.get("allow_restricted_indices").and_then(Value::as_bool).unwrap_or_default();
-        let (privileges, fields, queries) =
-            merged.entry((restricted, set("names"), set("clusters"))).or_default();
-        privileges.extend(texts(entry.get("privileges")));
-        for (into, key) in [(fields, "field_security"), (queries, "query")] {
-            into.extend(entry.get(key).filter(|value| !value.is_null()).cloned());
-        }
+        merged.entry((restricted, set("names"), set("clusters"))).or_default().push(entry);
     }
-    let show = |((restricted, names, clusters), (privileges, fields, queries)): (_, (_, Vec<_>, Vec<_>))| {
-        let (names, clusters): (BTreeSet<&str>, BTreeSet<&str>) = (names, clusters);
-        let privileges: BTreeSet<&str> = privileges;
-        let restricted: bool = restricted;
-        let mut shown = json!({ "names": names, "privileges": privileges });
-        let optional = [("field_security", distinct(fields.into_iter())), ("query", distinct(queries.into_iter()))];
-        if let Some(shown) = shown.as_object_mut() {
-            for (key, values) in optional {
-                if !values.is_empty() {
-                    shown.insert(key.to_owned(), values.into());
-                }
-            }
-            shown.insert("allow_restricted_indices".to_owned(), restricted.into());
-            if !clusters.is_empty() {
-                shown.insert("clusters".to_owned(), json!(clusters));
+    let show = |((restricted, names, clusters), entries): ((bool, BTreeSet<&str>, BTreeSet<&str>), Vec<&Value>)| {
+        let privileges: BTreeSet<&str> = entries.iter().flat_map(|entry| texts(entry.get("privileges"))).collect();
+        let mut shown = Map::new();
+        shown.insert("names".to_owned(), json!(names));
+        shown.insert("privileges".to_owned(), json!(privileges));
+        for key in ["field_security", "query"] {
+            let limits: Option<Vec<Value>> = entries.iter().map(|entry| entry.get(key).cloned()).collect();
+            if let Some(limits) = limits {
+                shown.insert(key.to_owned(), distinct(limits.into_iter()).into());
             }
         }
-        shown
+        shown.insert("allow_restricted_indices".to_owned(), restricted.into());
+        if !clusters.is_empty() {
+            shown.insert("clusters".to_owned(), json!(clusters));
+        }
+        shown.into()
+    };
+    merged.into_iter().map(show).collect()
+}
+
+/// Entries over the same resources of an application are one.
+fn applications<'a>(entries: impl Iterator<Item = &'a Value>) -> Vec<Value> {
+    let mut merged: BTreeMap<(&str, BTreeSet<&str>), BTreeSet<&str>> = BTreeMap::new();
+    for entry in entries {
+        let application = entry.get("application").and_then(Value::as_str).unwrap_or_default();
+        let resources = texts(entry.get("resources")).collect();
+        merged.entry((application, resources)).or_default().extend(texts(entry.get("privileges")));
+    }
+    let show = |((application, resources), privileges)| {
+        json!({ "application": application, "privileges": privileges, "resources": resources })
     };
     merged.into_iter().map(show).collect()
 }

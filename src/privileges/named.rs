@@ -1,6 +1,7 @@
 //! The named privileges of Elasticsearch 8.19 and the actions behind each (API page sections 12 and 13).
 //!
-//! Both lists run from least to most powerful: by how many others each implies, then by name. Refusals print them so.
+//! Both lists run from least to most powerful, as refusals print them: by how many others each implies, then by name.
+//! (The original's index list keeps that order by halves only.)
 
 use std::fmt::Write as _;
 

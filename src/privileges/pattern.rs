@@ -65,6 +65,14 @@ pub fn is_valid(text: &str) -> bool {
     !text.starts_with('/') || regex_table(text).is_some()
 }
 
+/// Whether every name that matches one of `part` matches one of `whole`; not, where that is too complex to be told.
+#[must_use]
+pub fn covers_names(whole: &[&str], part: &[&str]) -> bool {
+    let expressions = &mut Expressions::new();
+    let (whole, part) = (union(whole.iter().copied(), expressions), union(part.iter().copied(), expressions));
+    expressions.covers(whole, part).unwrap_or(false)
+}
+
 /// The names that match `text`; none where it is no pattern.
 pub(super) fn expression(text: &str, expressions: &mut Expressions) -> Id {
     if text.starts_with('/') {

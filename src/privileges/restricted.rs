@@ -54,7 +54,7 @@ const NAMES: [&str; 36] = [
     ".search-app*",
     ".secrets-inference*",
     ".snapshot-blob-cache*",
-    ".synonyms*",
+    "/\\.synonyms(-.*)?/",
     ".tasks*",
     ".transform-internal-*",
     ".triggered_watches*",

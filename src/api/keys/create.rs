@@ -9,7 +9,7 @@ use crate::{
     api::{
         Api, Call, Reply,
         access::{self, Action},
-        descriptor,
+        descriptor::{self, Kind},
         failure::{Failure, INVALID_REQUEST, Validation},
         form::Form,
         json::{Field, Tree, values},
@@ -135,7 +135,7 @@ fn descriptors(form: &Form, field: &Field) -> Result<Map<String, Value>, Excepti
     };
     roles
         .iter()
-        .map(|role| match descriptor::read(&role.name, &role.node) {
+        .map(|role| match descriptor::read(Kind::Key, &role.name, &role.node) {
             Ok(read) => Ok((role.name.clone(), read.into())),
             Err(fault) => {
                 let text = format!("[{}] [{name}] failed to parse field [{}]", fault.at, role.name);
