@@ -116,7 +116,8 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
     let list = |of: &Value, key: &str| of.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let whole = Value::Object(descriptor.clone());
     for privilege in list(&whole, "cluster").iter().filter_map(Value::as_str) {
-        validation.refuse(!privileges::is_cluster_privilege(privilege), privileges::unknown_cluster_privilege(privilege));
+        validation
+            .refuse(!privileges::is_cluster_privilege(privilege), privileges::unknown_cluster_privilege(privilege));
     }
     for entry in list(&whole, "indices").iter().chain(&list(&whole, "remote_indices")) {
         let privileges = list(entry, "privileges");
@@ -134,10 +135,8 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
                 name.contains(',') && !name.starts_with('/'),
                 format!("commas [,] are not allowed in the index name expression [{name}]"),
             );
-            validation.refuse(
-                !privileges::is_valid_pattern(name),
-                format!("invalid regular expression pattern [{name}]"),
-            );
+            validation
+                .refuse(!privileges::is_valid_pattern(name), format!("invalid regular expression pattern [{name}]"));
             validation.refuse(
                 name.contains("::"),
                 format!("selectors [::] are not allowed in the index name expression [{name}]"),
@@ -272,7 +271,8 @@ fn index(role: &str, what: &str, node: &Node, remote: bool) -> Read<Value> {
                 except.join(","),
                 grant.join(",")
             );
-            let cause = Exception::parse(format!("{what} - {text}")).because(Exception::new("security_exception", text));
+            let cause =
+                Exception::parse(format!("{what} - {text}")).because(Exception::new("security_exception", text));
             return Err(Fault { at: node.end, cause });
         }
     }
@@ -526,3 +526,6 @@ const KEYS: [(&str, Option<&str>); 11] = [
     ("restriction", None),
     ("description", None),
 ];
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@ use super::*;
 use crate::{
     config,
     model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp},
-    privileges::Privileges,
     passwords::Passwords,
+    privileges::Privileges,
     store::{AnyStore, KeyFilter, memory::Memory},
 };
 

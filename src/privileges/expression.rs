@@ -248,7 +248,11 @@ impl Expressions {
 
     /// Refuses to go on past the bound.
     pub(super) fn bounded(&self, states: usize) -> Result<(), TooComplex> {
-        if states > MOST_STATES || self.nodes.len() > MOST_NODES || self.steps > MOST_STEPS { Err(TooComplex) } else { Ok(()) }
+        if states > MOST_STATES || self.nodes.len() > MOST_NODES || self.steps > MOST_STEPS {
+            Err(TooComplex)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the empty text matches.

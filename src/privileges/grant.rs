@@ -84,14 +84,16 @@ impl Grant {
             matches!(key.as_str(), "indices" | "metadata" | "transient_metadata" | "description") || silent(value)
         });
         let entries = descriptor.get("indices").and_then(Value::as_array);
-        only_indices && entries.is_some_and(|entries| {
-            !entries.is_empty() && entries.iter().all(|entry| {
-                let restricted = allows_restricted(entry);
-                texts(entry.get("names")).all(|name| {
-                    texts(entry.get("privileges")).all(|asked| covers(&self.roles, name, asked, restricted))
-                })
+        only_indices
+            && entries.is_some_and(|entries| {
+                !entries.is_empty()
+                    && entries.iter().all(|entry| {
+                        let restricted = allows_restricted(entry);
+                        texts(entry.get("names")).all(|name| {
+                            texts(entry.get("privileges")).all(|asked| covers(&self.roles, name, asked, restricted))
+                        })
+                    })
             })
-        })
     }
 }
 
@@ -202,7 +204,9 @@ pub(super) fn covers(grants: &[IndexGrant], name: &str, asked: &str, allow_restr
     }
     let (actions, parts) = match named::index(asked) {
         Some(named) => (actions_of(named, expressions), named.parts),
-        None if named::is_index_action(asked) => (pattern::expression(&action_pattern(asked), expressions), Parts::Data),
+        None if named::is_index_action(asked) => {
+            (pattern::expression(&action_pattern(asked), expressions), Parts::Data)
+        }
         None => return false,
     };
     let mut granted: Vec<(Id, Id)> = Vec::new();

@@ -86,7 +86,10 @@ fn indices(role: &str, node: &Node) -> Read<Value> {
             return refuse(item.end, format!("invalid regular expression pattern [{pattern}]"));
         }
         if list("names").next().is_none() {
-            return refuse(item.end, "Indices privileges must refer to at least one index name or index name pattern".into());
+            return refuse(
+                item.end,
+                "Indices privileges must refer to at least one index name or index name pattern".into(),
+            );
         }
         if list("privileges").next().is_none() {
             return refuse(item.end, "Indices privileges must define at least one privilege".into());
