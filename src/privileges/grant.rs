@@ -209,18 +209,20 @@ pub(super) fn covers(grants: &[IndexGrant], name: &str, asked: &str, allow_restr
         }
         None => return false,
     };
+    // Names of entries that grant the same add up, and so do actions of those that cover all names; as there, no more.
     let mut granted: Vec<(Id, Id)> = Vec::new();
     for grant in grants {
         let entry = grant.actions.expression(parts, expressions);
         let on = grant.expression(restricted, expressions);
         match granted.iter_mut().find(|(actions, _)| *actions == entry) {
-            _ if entry == Expressions::NOTHING => {}
             Some((_, names)) => *names = expressions.or([*names, on]),
             None => granted.push((entry, on)),
         }
     }
-    expressions.is_empty(names).is_ok_and(|empty| !empty)
-        && expressions.covers_pairs(&granted, (actions, names)).unwrap_or(false)
+    granted.retain(|(_, on)| expressions.covers(*on, names).unwrap_or(false));
+    let held = expressions.or(granted.into_iter().map(|(actions, _)| actions));
+    let anything = held != Expressions::NOTHING && expressions.is_empty(names).is_ok_and(|empty| !empty);
+    anything && expressions.covers(held, actions).unwrap_or(false)
 }
 
 /// The actions behind a named privilege.
