@@ -77,7 +77,7 @@ impl Privileges {
     /// cluster privilege `all` may make users and roles.
     #[must_use]
     pub fn allows_everything(&self) -> bool {
-        self.allow(|grant| grant.is_total())
+        self.allow(Grant::is_total)
     }
 
     /// Whether a cluster action is allowed, whomever it concerns.

@@ -155,8 +155,8 @@ impl Users {
     /// Descriptors of the roles named, name → descriptor; names that no role bears are left out.
     #[must_use]
     pub fn descriptors(roles: &[Box<str>]) -> Map<String, Value> {
-        let known = |role: &Box<str>| Some((role.to_string(), privileges::reserved_roles().get(&**role)?.clone()));
-        roles.iter().filter_map(known).collect()
+        let known = |role: &str| Some((role.to_owned(), privileges::reserved_roles().get(role)?.clone()));
+        roles.iter().filter_map(|role| known(role)).collect()
     }
 
     async fn write(&self, user: UserRecord) -> Result<bool, UsersError> {
