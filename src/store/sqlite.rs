@@ -36,7 +36,25 @@ pub struct Sqlite {
     writer: Writer,
 }
 
+/// Which migrations a file has seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// How many were applied.
+    pub found: u32,
+    /// How many this version knows.
+    pub known: u32,
+}
+
 impl Sqlite {
+    /// The schema of the file at `path`, which is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when it cannot be read.
+    pub fn schema(path: &Path) -> Result<Schema, StoreError> {
+        file::schema(path)
+    }
+
     /// Opens the store at `path`, or makes it, and brings its schema up to date.
     ///
     /// # Errors

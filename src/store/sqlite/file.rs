@@ -9,9 +9,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::store::{StoreError, sqlite::unavailable};
+use crate::store::{
+    StoreError,
+    sqlite::{Schema, unavailable},
+};
 
 /// Opens or makes the file, up to date and set for durable writes.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
@@ -81,6 +84,17 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// The schema of the file as it is; one that is not there has none. Changes nothing.
+pub(super) fn schema(path: &Path) -> Result<Schema, StoreError> {
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    if !path.exists() {
+        return Ok(Schema { found: 0, known });
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(Schema { found: connection.pragma_query_value(None, "user_version", |row| row.get(0))?, known })
 }
 
 /// Applies the migrations that the file has not seen: all of them or none, and one process at a time.
