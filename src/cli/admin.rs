@@ -53,10 +53,13 @@ pub async fn shutdown(admin: &Uri) -> Result<()> {
 }
 
 async fn ask(admin: &Uri, method: Method, target: &str) -> Result<(StatusCode, String)> {
-    let (status, body) = Client::plain(admin).send(method, target, Bytes::new()).await?;
+    let client = Client::plain(admin);
+    let sent = timeout(PATIENCE, client.send(method, target, Bytes::new())).await;
+    let (status, body) = sent.with_context(|| format!("no answer from {admin} in time"))??;
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
+const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ async fn what_is_done_on_the_store_holds_when_the_gateway_is_up_again() {
         SECRET,
     );
     assert!(stdout(&list).contains("\njack "));
-    process.audited("put_user", |event| event["event"]["action"] == "put_user");
+    process.audited("put_user", |event| event["event.action"] == "put_user");
 }
 
 #[test]
