@@ -155,12 +155,13 @@ impl KeysCommand {
 
 /// All keys, a page at a time.
 async fn all(session: &Session) -> Result<Vec<Value>> {
-    let (mut keys, mut after, mut progress) = (Vec::new(), None, None);
+    let (mut keys, mut after, mut progress) = (Vec::new(), None::<Value>, None);
     loop {
-        let mut body = json!({ "size": PAGE, "sort": ["creation", "_doc"] });
-        if let Some(after) = after {
-            body["search_after"] = after;
-        }
+        let sort = ["creation", "_doc"];
+        let body = match after {
+            None => json!({ "size": PAGE, "sort": sort }),
+            Some(after) => json!({ "size": PAGE, "sort": sort, "search_after": after }),
+        };
         let mut page = session.ask(Method::POST, "/_security/_query/api_key", Some(&body)).await?;
         let total = page.get("total").and_then(Value::as_u64).unwrap_or_default();
         let Some(Value::Array(found)) = page.get_mut("api_keys").map(Value::take) else {

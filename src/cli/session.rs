@@ -27,10 +27,10 @@ use crate::{
 /// Which gateway, and who asks.
 #[derive(clap::Args, Debug)]
 pub struct Place {
-    /// A running gateway. Without this and without --config: http://127.0.0.1:9200.
+    /// A running gateway. Without this and without --config: `http://127.0.0.1:9200`.
     #[arg(long, value_name = "URL", conflicts_with = "files")]
     url: Option<Uri>,
-    /// Who asks; the password is SEARCHGATE_PASSWORD, the first line of --password-file, or asked for.
+    /// Who asks; the password is `SEARCHGATE_PASSWORD`, the first line of --password-file, or asked for.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["api_key_file", "files"])]
     user: Option<String>,
     /// File with the password of --user; `-` for standard input.

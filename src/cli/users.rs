@@ -72,13 +72,8 @@ impl UsersCommand {
             Self::Add { name, roles, full_name, email } => {
                 ensure!(session.find(Method::GET, &path(&name)).await?.is_none(), "there is a user [{name}] already");
                 let password = prompt::ask(&format!("Password of the new user {name}: "))?;
-                let mut body = json!({ "password": password.expose(), "roles": roles });
-                if let Some(full_name) = full_name {
-                    body["full_name"] = full_name.into();
-                }
-                if let Some(email) = email {
-                    body["email"] = email.into();
-                }
+                let secret = password.expose();
+                let body = json!({ "password": secret, "roles": roles, "full_name": full_name, "email": email });
                 session.ask(Method::PUT, &path(&name), Some(&body)).await?;
                 done(output, format, "added", &name)?;
             }
