@@ -133,7 +133,7 @@ impl KeysCommand {
                 }
             }
             Self::Show { id } => {
-                let target = format!("/_security/api_key?id={}&with_limited_by=true", percent(&id));
+                let target = format!("/_security/api_key?id={}", percent(&id));
                 let answer = session.find(Method::GET, &target).await?;
                 let key = answer.as_ref().and_then(|answer| answer.pointer("/api_keys/0"));
                 let key = key.with_context(|| format!("there is no key [{id}]"))?;

@@ -74,7 +74,6 @@ async fn a_key_is_printed_once_and_works_until_it_is_revoked() {
             "",
         )
     };
-    // A key may look at itself, not at what limits it.
     let shown = stdout(&ask(&["keys", "show", id]));
     assert!(shown.contains("name: k\n") && !shown.contains(encoded), "{shown}");
     assert_eq!(stdout(&ask(&["keys", "revoke", id])), format!("revoked: {id}\n"));
