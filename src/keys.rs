@@ -18,7 +18,8 @@ use crate::{
     model::{KeyId, Timestamp},
     secret::{self, SecretText},
     store::{
-        self, Announce, AnyStore, ApiKeyRecord, Change, Creator, KeyFilter, Page, SaltedDigest, Store, StoreError,
+        self, Announce, AnyStore, ApiKeyRecord, Change, Creator, KeyChange, KeyFilter, KeyKind, KeyUpdate, Page,
+        SaltedDigest, Store, StoreError,
     },
 };
 
@@ -45,6 +46,27 @@ pub struct NewKey {
     pub metadata: Map<String, Value>,
     /// Its owner.
     pub creator: Creator,
+    /// What a cross-cluster key gives access to; its presence makes it one.
+    pub access: Option<Map<String, Value>>,
+}
+
+/// What an update changes: absent parts stay as they are. Fields are valid already.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Which kind of key it is for.
+    pub kind: KeyKind,
+    /// Who asks.
+    pub creator: Creator,
+    /// The owner's descriptors now.
+    pub limited_by: Map<String, Value>,
+    /// Assigned descriptors.
+    pub role_descriptors: Option<Map<String, Value>>,
+    /// Metadata, whole.
+    pub metadata: Option<Map<String, Value>>,
+    /// Access of a cross-cluster key.
+    pub access: Option<Map<String, Value>>,
+    /// Life from now on.
+    pub life: Option<Duration>,
 }
 
 /// A key that was just made: the only time its secret is seen.
@@ -61,6 +83,8 @@ pub struct CreatedKey {
 /// What an invalidation did.
 #[derive(Clone, Debug, Default)]
 pub struct Invalidated {
+    /// Cross-cluster keys that were spared.
+    pub spared: Vec<KeyId>,
     /// Stopped working now.
     pub invalidated: Vec<KeyId>,
     /// Had been invalidated before.
@@ -72,6 +96,8 @@ pub struct Invalidated {
 pub enum KeyVerdict {
     /// It is good.
     Accept(Box<ApiKeyRecord>),
+    /// It is good, and for another port than those served here.
+    CrossCluster,
     /// Its time is over.
     Expired,
     /// It was invalidated.
@@ -131,7 +157,7 @@ impl Keys {
             role_descriptors: new.role_descriptors,
             limited_by: new.limited_by,
             metadata: new.metadata,
-            access: None,
+            access: new.access,
             last_used: None,
         };
         let max = self.config.max_per_owner;
@@ -139,6 +165,33 @@ impl Keys {
             return Err(KeysError::TooMany { max });
         }
         Ok(CreatedKey { id, expiration, secret })
+    }
+
+    /// Updates keys of their owner; one outcome an id, in order. Returns once it is durable and every cache has
+    /// forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError`].
+    pub async fn update(&self, ids: &[KeyId], update: Update) -> Result<Vec<KeyUpdate>, KeysError> {
+        let at = self.clock.now();
+        let Update { kind, creator, limited_by, role_descriptors, metadata, access, life: asked } = update;
+        let expiration = match asked {
+            Some(_) => life(asked, &self.config)?.map(|life| at.plus(life)),
+            None => None,
+        };
+        let change = KeyChange { kind, creator, limited_by, role_descriptors, metadata, access, expiration, at };
+        let (store, announce, ids) = (self.store.clone(), Arc::clone(&self.announce), ids.to_vec());
+        store::complete(async move {
+            let outcomes = store.update_keys(&ids, &change).await?;
+            for (id, outcome) in ids.iter().zip(&outcomes) {
+                if *outcome == KeyUpdate::Changed {
+                    announce(&Change::Key(id.clone()));
+                }
+            }
+            Ok(outcomes)
+        })
+        .await
     }
 
     /// A page of the keys that match.
@@ -150,12 +203,29 @@ impl Keys {
         Ok(self.store.keys(filter, page).await?)
     }
 
-    /// Invalidates what matches; returns once it is durable and every cache has forgotten.
+    /// How many keys match.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError::Store`].
+    pub async fn count(&self, filter: &KeyFilter) -> Result<u64, KeysError> {
+        Ok(self.store.count_keys(filter).await?)
+    }
+
+    /// Invalidates what matches, of all kinds or of one; returns once it is durable and every cache has forgotten.
     ///
     /// # Errors
     ///
     /// [`KeysError::Store`].
     pub async fn invalidate(&self, filter: &KeyFilter) -> Result<Invalidated, KeysError> {
+        let spared = match filter.kind {
+            Some(KeyKind::Rest) => {
+                let others = KeyFilter { kind: Some(KeyKind::CrossCluster), ..filter.clone() };
+                let others = self.store.keys(&others, &Page::first(u64::MAX)).await?;
+                others.into_iter().filter(|key| key.invalidation.is_none()).map(|key| key.id).collect()
+            }
+            _ => Vec::new(),
+        };
         let (store, announce, filter, at) =
             (self.store.clone(), Arc::clone(&self.announce), filter.clone(), self.clock.now());
         let invalidated = store::complete(async move {
@@ -167,7 +237,7 @@ impl Keys {
         })
         .await?;
         // One transaction finds and marks them, so no race can have marked one in between.
-        Ok(Invalidated { invalidated, previously: Vec::new() })
+        Ok(Invalidated { spared, invalidated, previously: Vec::new() })
     }
 
     /// Judges a presented key, in the order of API page section 2.5.
@@ -223,6 +293,8 @@ fn judge(key: ApiKeyRecord, secret: &str, now: Timestamp) -> KeyVerdict {
         KeyVerdict::Invalidated
     } else if !key.secret.matches(secret) {
         KeyVerdict::WrongSecret
+    } else if key.kind() == KeyKind::CrossCluster {
+        KeyVerdict::CrossCluster
     } else if key.expiration.is_some_and(|expiration| expiration <= now) {
         KeyVerdict::Expired
     } else {
