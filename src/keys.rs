@@ -1,6 +1,11 @@
 //! API keys: create, find, invalidate, verify.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt, mem,
+    sync::Arc,
+    time::Duration,
+};
 
 use base64::{
     Engine,
@@ -10,6 +15,7 @@ use base64::{
         general_purpose::{NO_PAD, URL_SAFE_NO_PAD},
     },
 };
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -29,6 +35,8 @@ pub struct Keys {
     clock: Clock,
     config: config::ApiKeys,
     announce: Announce,
+    /// Uses that are not written yet: the last of each key.
+    used: Mutex<HashMap<KeyId, Timestamp>>,
 }
 
 /// What a new key is made of. Fields are valid already.
@@ -132,7 +140,7 @@ impl Keys {
     /// Keys kept in `store`.
     #[must_use]
     pub fn new(store: AnyStore, clock: Clock, config: config::ApiKeys, announce: Announce) -> Self {
-        Self { store, clock, config, announce }
+        Self { store, clock, config, announce, used: Mutex::default() }
     }
 
     /// Makes a key; returns once it is durable.
@@ -246,10 +254,41 @@ impl Keys {
     ///
     /// [`StoreError`].
     pub async fn verify(&self, id: &KeyId, secret: &str) -> Result<KeyVerdict, StoreError> {
-        Ok(match self.store.key(id).await? {
-            None => KeyVerdict::Unknown,
-            Some(key) => judge(key, secret, self.clock.now()),
-        })
+        let now = self.clock.now();
+        let verdict = self.store.key(id).await?.map_or(KeyVerdict::Unknown, |key| judge(key, secret, now));
+        if let KeyVerdict::Accept(key) = &verdict {
+            self.note_use(&key.id, now);
+        }
+        Ok(verdict)
+    }
+
+    /// Notes that a key was used; [`Keys::write_uses`] writes it.
+    pub fn note_use(&self, id: &KeyId, at: Timestamp) {
+        let mut used = self.used.lock();
+        let room = used.len() < MOST_USES;
+        match used.entry(id.clone()) {
+            Entry::Occupied(mut last) => *last.get_mut() = at.max(*last.get()),
+            Entry::Vacant(place) if room => drop(place.insert(at)),
+            Entry::Vacant(_) => {}
+        }
+    }
+
+    /// Writes what was noted, in batches. What cannot be written is noted again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn write_uses(&self) -> Result<(), StoreError> {
+        let used: Vec<_> = mem::take(&mut *self.used.lock()).into_iter().collect();
+        for (place, batch) in used.chunks(USES).enumerate() {
+            if let Err(error) = self.store.touch_keys(batch).await {
+                for (id, at) in used.iter().skip(place * USES) {
+                    self.note_use(id, *at);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// The key of that id if it works now, for what was minted with it.
@@ -309,6 +348,11 @@ fn new_id(creation: Timestamp) -> KeyId {
     let [id @ .., _] = (time | chance).to_be_bytes();
     KeyId(SORTED.encode(id).into())
 }
+
+/// So many uses are one transaction: a writer that others wait for is not held for long.
+const USES: usize = 1_000;
+/// Keys whose uses wait to be written; of more than so many within seconds some are not told.
+const MOST_USES: usize = 1 << 18;
 
 /// URL-safe base64 whose texts sort as the bytes do.
 const SORTED: GeneralPurpose = {

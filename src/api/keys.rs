@@ -24,6 +24,8 @@ mod cross_cluster;
 mod grant;
 mod query;
 mod remote;
+#[cfg(test)]
+mod tests;
 mod update;
 mod wanted;
 
