@@ -198,6 +198,16 @@ impl Realms {
         self.remembered(&self.digest(evidence)?, evidence, now)
     }
 
+    /// Tells the keys when those that are remembered were last used.
+    pub fn tell_uses(&self) {
+        self.proven.tell_uses(|principal, at| {
+            let key = principal.api_key.as_ref().or_else(|| principal.run_by.as_ref()?.api_key.as_ref());
+            if let Some(key) = key.filter(|_| principal.authentication == AuthenticationType::ApiKey) {
+                self.proofs.keys.note_use(&key.id, at);
+            }
+        });
+    }
+
     /// Asks the realms.
     ///
     /// # Errors

@@ -11,10 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::store::{
-    StoreError,
-    sqlite::{Schema, unavailable},
-};
+use crate::store::{StoreError, sqlite::Schema};
 
 /// The file is this process's alone for as long as this lives. Drop it last: closing a file undoes what locks SQLite
 /// has on it.
