@@ -26,6 +26,7 @@ use crate::{
 };
 
 pub mod cache;
+mod companions;
 pub mod error;
 pub mod presented;
 mod realm;
@@ -154,10 +155,15 @@ impl Realms {
         {
             return None;
         }
-        let digest = self.digest(headers)?;
-        self.proven.get(&digest, &self.proofs.revocations, now).filter(|principal| {
+        self.known(&self.digest(headers)?, evidence, now)
+    }
+
+    /// Whose credentials have that digest, if that is in memory.
+    fn known(&self, digest: &Digest, evidence: &Evidence<'_>, now: Timestamp) -> Option<Arc<Principal>> {
+        self.proven.get(digest, &self.proofs.revocations, now).filter(|principal| {
+            let address = || evidence.peer.client_ip(evidence.headers);
             principal.authentication != AuthenticationType::Realm
-                || !self.proofs.throttle.silences(evidence.peer.client_ip(headers), &principal.identity.username, now)
+                || !self.proofs.throttle.silences(address(), &principal.identity.username, now)
         })
     }
 
@@ -170,14 +176,19 @@ impl Realms {
         if let Some(header) = repeated(evidence.headers) {
             return Err(IdentifyError::Repeated { header });
         }
-        let value = evidence.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        match Presented::read(value) {
-            Ok(presented) => match self.judge(&presented, evidence).await {
-                Ok(principal) => self.check_companions(principal, evidence),
-                Err(Failure { error, judge }) => Err(self.refuse(error, judge, Some(&presented), evidence)),
-            },
-            Err(error) => Err(self.refuse(error, None, None, evidence)),
-        }
+        let now = self.proofs.clock.now();
+        let digest = self.digest(evidence.headers);
+        let known = digest.and_then(|digest| self.known(&digest, evidence, now));
+        let caller = if let Some(known) = known {
+            known
+        } else {
+            let value = evidence.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+            let presented = Presented::read(value).map_err(|error| self.refuse(error, None, None, evidence))?;
+            self.judge(&presented, digest, evidence)
+                .await
+                .map_err(|Failure { error, judge }| self.refuse(error, judge, Some(&presented), evidence))?
+        };
+        self.accompany(caller, evidence, now).await
     }
 
     /// Whose the credentials are that a body of the API holds. They come with no other circumstances: nobody is run as.
@@ -186,20 +197,25 @@ impl Realms {
     ///
     /// [`IdentifyError`].
     pub async fn prove(&self, presented: &Presented, evidence: &Evidence<'_>) -> Result<Arc<Principal>, IdentifyError> {
-        self.judge(presented, evidence)
+        // What the request itself shows is another's: nothing is remembered under it.
+        self.judge(presented, None, evidence)
             .await
             .map_err(|Failure { error, judge }| self.refuse(error, judge, Some(presented), evidence))
     }
 
-    /// Asks one realm after the other, and remembers what they say.
-    async fn judge(&self, presented: &Presented, evidence: &Evidence<'_>) -> Result<Arc<Principal>, Failure<'_>> {
+    /// Asks one realm after the other, and remembers what they say under `digest`.
+    async fn judge(
+        &self,
+        presented: &Presented,
+        digest: Option<Digest>,
+        evidence: &Evidence<'_>,
+    ) -> Result<Arc<Principal>, Failure<'_>> {
         let refusal = match presented {
             Presented::Nothing => return self.anonymous(evidence).await.map_err(Failure::unjudged),
             Presented::Basic { username, .. } => IdentifyError::Password { username: username.clone(), known: false },
             Presented::ApiKey { .. } | Presented::Bearer(_) => IdentifyError::Refused(Refusal::TokenUnknown),
         };
         let mut failure = Failure::unjudged(refusal);
-        let digest = self.digest(evidence.headers);
         let revocations = &self.proofs.revocations;
         let now = self.proofs.clock.now();
         if let Some(dead) = digest.and_then(|digest| self.refused.get(&digest, revocations, now)) {
@@ -217,12 +233,7 @@ impl Realms {
                         self.proven.insert(digest, Arc::clone(&proven.principal), proven.until, stamps);
                     }
                     self.metrics.authentication(&realm.name.name, "success");
-                    self.audit.record(&AuditEvent {
-                        realm: Some(&proven.principal.realm),
-                        authentication: Some(proven.principal.authentication),
-                        api_key: proven.principal.api_key.as_ref(),
-                        ..event("authentication_success", Some(&proven.principal.identity.username), evidence)
-                    });
+                    self.audit.record(&event(AuditEvent::by("authentication_success", &proven.principal), evidence));
                     return Ok(proven.principal);
                 }
                 Ok(Verdict::Decline(error)) => {
@@ -250,26 +261,6 @@ impl Realms {
         Ok(proven.principal)
     }
 
-    /// Refuses to act for a caller who wants to be another (sections 2.6, 2.8): nobody can yet.
-    fn check_companions(
-        &self,
-        principal: Arc<Principal>,
-        evidence: &Evidence<'_>,
-    ) -> Result<Arc<Principal>, IdentifyError> {
-        let filled =
-            |name: HeaderName| evidence.headers.get(name).map(|value| !value.as_bytes().trim_ascii().is_empty());
-        match (filled(RUN_AS), filled(SECONDARY)) {
-            (Some(true), _) => Err(IdentifyError::Unsupported { header: "es-security-runas-user" }),
-            (Some(false), _) => {
-                let key = principal.api_key.as_ref().map(|key| &*key.id.0);
-                let username = key.unwrap_or(&principal.identity.username).into();
-                Err(self.refuse(IdentifyError::Password { username, known: true }, None, None, evidence))
-            }
-            (None, Some(true)) => Err(IdentifyError::Unsupported { header: "es-secondary-authorization" }),
-            (None, _) => Ok(principal),
-        }
-    }
-
     /// Tells operators of a refusal.
     fn refuse(
         &self,
@@ -293,7 +284,8 @@ impl Realms {
                 Some(Presented::Basic { username, .. }) => Some(&**username),
                 _ => None,
             };
-            self.audit.record(&AuditEvent { realm, reason: error.reason_code(), ..event(action, user, evidence) });
+            let refusal = AuditEvent { action, user, realm, reason: error.reason_code(), ..AuditEvent::default() };
+            self.audit.record(&event(refusal, evidence));
         }
         error
     }
@@ -333,15 +325,14 @@ impl From<Dead> for IdentifyError {
     }
 }
 
-fn event<'a>(action: &'static str, user: Option<&'a str>, evidence: &Evidence<'a>) -> AuditEvent<'a> {
+/// Adds where a request came from and what it is about.
+fn event<'a>(event: AuditEvent<'a>, evidence: &Evidence<'a>) -> AuditEvent<'a> {
     AuditEvent {
-        action,
-        user,
         client: evidence.peer.client_ip(evidence.headers),
         method: Some(evidence.method.as_str()),
         path: evidence.target.split(['?', '#']).next(),
         opaque_id: evidence.headers.get(X_OPAQUE_ID).and_then(|value| value.to_str().ok()),
-        ..AuditEvent::default()
+        ..event
     }
 }
 

@@ -51,6 +51,16 @@ pub(super) enum Verdict {
     Pass,
 }
 
+/// What a realm knows of a name that is to be acted as.
+pub(super) enum Lookup {
+    /// Its user, who must not act.
+    Disabled,
+    /// Its user, and the realm.
+    Found(Identity, RealmRef),
+    /// Not its.
+    Unknown,
+}
+
 /// Who was proven, and for how long it may be believed without asking again.
 pub(super) struct Proven {
     pub(super) principal: Arc<Principal>,
@@ -100,6 +110,23 @@ impl Named {
             | config::Realm::Pki { .. } => None,
         }));
         chain
+    }
+
+    /// Looks a user up, by the name alone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) async fn look_up(&self, username: &str, proofs: &Proofs) -> Result<Lookup, StoreError> {
+        let namespace = match self.realm {
+            Realm::Password(namespace) if (namespace == UserNamespace::Reserved) == is_reserved(username) => namespace,
+            Realm::ApiKey | Realm::Password(_) | Realm::Token => return Ok(Lookup::Unknown),
+        };
+        Ok(match proofs.users.find(namespace, username).await? {
+            None => Lookup::Unknown,
+            Some(user) if user.enabled => Lookup::Found(user.identity, self.name.clone()),
+            Some(_) => Lookup::Disabled,
+        })
     }
 
     /// Judges what a caller presents.
@@ -209,7 +236,7 @@ impl Proofs {
     }
 
     /// A user with its roles as they are now, and those that every user has.
-    async fn user(
+    pub(super) async fn user(
         &self,
         mut identity: Identity,
         realm: RealmRef,
@@ -262,7 +289,7 @@ fn is_reserved(username: &str) -> bool {
     username == "elastic"
 }
 
-const ANONYMOUS_REALM: &str = "__anonymous";
+pub(super) const ANONYMOUS_REALM: &str = "__anonymous";
 const KEY_REALM: &str = "_es_api_key";
 /// In metrics and audit events of refused tokens; accepted ones show the realm of their log-in.
 const TOKEN_REALM: &str = "_token";

@@ -11,7 +11,7 @@ use crate::{
     model::{AuthenticationType, Identity, KeyId, RealmRef},
     passwords::Passwords,
     secret::SecretText,
-    store::{AnyStore, Client, Creator, KeyFilter, TokenSubject, memory::Memory},
+    store::{AnyStore, Client, Creator, DocumentKind, KeyFilter, TokenSubject, memory::Memory},
 };
 
 /// A gate's realms over a store in memory: `elastic`, the native user `u` and their password.
@@ -21,6 +21,7 @@ struct Gate {
     keys: Arc<Keys>,
     tokens: Arc<Tokens>,
     clock: Clock,
+    store: AnyStore,
 }
 
 /// What a request shows.
@@ -60,7 +61,7 @@ impl Gate {
             Metrics::new(&[]),
             audit,
         );
-        Self { realms, users, keys, tokens, clock }
+        Self { realms, users, keys, tokens, clock, store }
     }
 
     async fn furnish(&self) {
@@ -338,25 +339,9 @@ mod outcomes {
             assert_eq!((error.reason_code(), error.challenge()), (None, None));
         }
     }
-
-    #[tokio::test]
-    async fn nobody_acts_for_another() {
-        let gate = Gate::open().await;
-        let (id, shown) = gate.key(None).await;
-        gate.identify(&shown).await.unwrap();
-        for name in ["es-security-runas-user", "es-secondary-authorization"] {
-            let other = shown.clone().header(name, "v");
-            assert!(gate.recall(&other).is_none());
-            let error = gate.identify(&other).await.unwrap_err();
-            assert_eq!(error.to_string(), format!("header [{name}] is not supported"));
-        }
-        let error = gate.identify(&shown.clone().header("es-security-runas-user", " ")).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("unable to authenticate user [{id}]"));
-        assert!(gate.identify(&shown.header("es-secondary-authorization", "")).await.is_ok());
-        let bad = Shown::api_key("a:b").header("es-security-runas-user", "v");
-        assert_eq!(gate.identify(&bad).await.unwrap_err().reason_code(), Some("bad_credentials"));
-    }
 }
+
+mod companions;
 
 mod anonymous {
     use super::*;
