@@ -191,7 +191,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
-    use crate::model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef};
+    use crate::model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, ServiceTokenRef};
     use crate::privileges::Privileges;
 
     fn principal(roles: &[&str], privileges: Privileges) -> Principal {
@@ -254,5 +254,43 @@ mod tests {
         let limited = json!({"cluster": ["all"], "indices": [{"names": ["logs-*"], "privileges": ["all"]}]});
         let error = check(key(&named("limited", limited))).unwrap_err();
         assert_eq!(&*error.subject, "API key id [abc] of user [u]");
+    }
+
+    #[test]
+    fn whoever_runs_as_another_is_named_before_it_and_has_its_roles() {
+        let by = |caller| {
+            let target = Principal { run_by: Some(Arc::new(caller)), ..principal(&["lost"], Privileges::default()) };
+            AuthorizeError::cluster(&target, "a:b", false).subject
+        };
+        let roles = "with effective roles [] (assigned roles [lost] were not found)";
+        assert_eq!(*by(principal(&["r1"], Privileges::default())), format!("user [u] run as [u] {roles}"));
+        assert_eq!(*by(key(&Map::new())), format!("API key id [abc] of user [u] run as [u] {roles}"));
+    }
+
+    #[test]
+    fn a_service_account_has_no_roles_to_show() {
+        let kind = "_service_account_index".into();
+        let service_token = Some(ServiceTokenRef { name: "t".into(), kind });
+        let account = Principal { service_token, ..principal(&[], Privileges::default()) };
+        assert_eq!(&*AuthorizeError::cluster(&account, "a:b", false).subject, "service account [u]");
+    }
+
+    #[test]
+    fn whoever_may_not_run_as_another_is_told_twice_who_it_is() {
+        let text = |caller: &Principal| {
+            let error = AuthorizeError::run_as(caller, "v", action("/_security/_authenticate?pretty"));
+            format!("{error}{}", error.granted_by)
+        };
+        let action = "action [cluster:admin/xpack/security/user/authenticate] is unauthorized for";
+        assert_eq!(
+            text(&principal(&["x"], Privileges::default())),
+            format!(
+                "{action} user [u] with effective roles [] (assigned roles [x] were not found), because user [u] is \
+                 unauthorized to run as [v]"
+            )
+        );
+        let key = key(&Map::new());
+        let who = "API key id [abc] of user [u]";
+        assert_eq!(text(&key), format!("{action} {who}, because {who} is unauthorized to run as [v]"));
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     model::{AuthenticationType, Identity, Principal, Timestamp},
     passwords::Passwords,
     roles::Roles,
+    service_accounts::ServiceAccounts,
     store::{Announce, AnyStore},
     telemetry::{
         audit::{Audit, AuditEvent},
@@ -77,6 +78,8 @@ pub struct Registers {
     pub keys: Arc<Keys>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// Tokens of service accounts.
+    pub service_accounts: Arc<ServiceAccounts>,
     /// Roles.
     pub roles: Arc<Roles>,
     /// Told by all of them of what stopped being so.
@@ -96,7 +99,8 @@ impl Registers {
         Self {
             users: Arc::new(Users::new(store.clone(), passwords, Arc::clone(&announce))),
             keys: Arc::new(Keys::new(store.clone(), clock.clone(), keys, Arc::clone(&announce))),
-            tokens: Arc::new(Tokens::new(store.clone(), clock.clone(), tokens, announce)),
+            tokens: Arc::new(Tokens::new(store.clone(), clock.clone(), tokens, Arc::clone(&announce))),
+            service_accounts: Arc::new(ServiceAccounts::new(store.clone(), announce)),
             roles: Arc::new(Roles::new(store.clone())),
             revocations,
         }
@@ -108,8 +112,14 @@ impl Registers {
 struct Dead {
     /// Of the realm in the chain.
     judge: usize,
-    /// Absent for a token whose time is over.
-    refusal: Option<Refusal>,
+    verdict: Death,
+}
+
+#[derive(Clone, Debug)]
+enum Death {
+    Refused(Refusal),
+    ServiceAccount { account: Box<str>, name: Box<str> },
+    TokenExpired,
 }
 
 /// A refusal, and the realm that spoke it.
@@ -129,12 +139,12 @@ impl Realms {
         metrics: Arc<Metrics>,
         audit: Audit,
     ) -> Self {
-        let Registers { users, keys, tokens, roles, revocations } = registers;
+        let Registers { users, keys, tokens, service_accounts, roles, revocations } = registers;
         let common_roles = config.anonymous.roles.iter().map(|role| role.as_str().into()).collect();
         let throttle = Throttle::new(config.throttle.clone());
         Self {
             chain: Named::chain(&config.realms),
-            proofs: Proofs { users, keys, tokens, roles, revocations, throttle, clock, common_roles },
+            proofs: Proofs { users, keys, tokens, service_accounts, roles, revocations, throttle, clock, common_roles },
             anonymous: realm::anonymous(&config.anonymous),
             digester: Digester::default(),
             proven: Cache::new(cache_entries),
@@ -226,6 +236,11 @@ impl Realms {
             address: evidence.peer.client_ip(evidence.headers),
             strangers_pass: evidence.strangers_pass,
         };
+        let remember = |error: &IdentifyError, place| {
+            if let (Some(digest), Some(dead)) = (digest, Dead::of(error, place)) {
+                self.refused.insert(digest, dead, now.plus(REFUSED_LIFE), Stamps::default());
+            }
+        };
         for (place, realm) in self.chain.iter().enumerate() {
             match realm.authenticate(presented, at, &self.proofs).await {
                 Ok(Verdict::Accept(proven)) => {
@@ -237,12 +252,14 @@ impl Realms {
                     return Ok(proven.principal);
                 }
                 Ok(Verdict::Decline(error)) => {
-                    if let (Some(digest), Some(dead)) = (digest, Dead::of(&error, place)) {
-                        self.refused.insert(digest, dead, now.plus(REFUSED_LIFE), Stamps::default());
-                    }
+                    remember(&error, place);
                     failure = Failure { error, judge: Some(realm) };
                 }
                 Ok(Verdict::Pass) => {}
+                Ok(Verdict::Refuse(error)) => {
+                    remember(&error, place);
+                    return Err(Failure { error, judge: Some(realm) });
+                }
                 Err(error) => return Err(Failure { error, judge: Some(realm) }),
             }
         }
@@ -269,6 +286,11 @@ impl Realms {
         presented: Option<&Presented>,
         evidence: &Evidence<'_>,
     ) -> IdentifyError {
+        if let IdentifyError::RunAs { caller, target } = &error {
+            let denied = AuditEvent { run_as: Some(target), ..AuditEvent::by("run_as_denied", caller) };
+            self.audit.record(&event(denied, evidence));
+            return error;
+        }
         let realm = judge.map(|judge| &judge.name);
         let outcome = error.reason_code().unwrap_or("unavailable");
         self.metrics.authentication(realm.map_or("none", |realm| &realm.name), outcome);
@@ -311,17 +333,25 @@ impl Failure<'_> {
 impl Dead {
     /// What is worth remembering. Passwords are not: one that is wrong may be right after a change.
     fn of(error: &IdentifyError, judge: usize) -> Option<Self> {
-        match error {
-            IdentifyError::Refused(refusal) => Some(Self { judge, refusal: Some(refusal.clone()) }),
-            IdentifyError::TokenExpired => Some(Self { judge, refusal: None }),
-            _ => None,
-        }
+        let verdict = match error {
+            IdentifyError::Refused(refusal) => Death::Refused(refusal.clone()),
+            IdentifyError::ServiceAccount { account, name } => {
+                Death::ServiceAccount { account: account.clone(), name: name.clone() }
+            }
+            IdentifyError::TokenExpired => Death::TokenExpired,
+            _ => return None,
+        };
+        Some(Self { judge, verdict })
     }
 }
 
 impl From<Dead> for IdentifyError {
     fn from(dead: Dead) -> Self {
-        dead.refusal.map_or(Self::TokenExpired, Self::Refused)
+        match dead.verdict {
+            Death::Refused(refusal) => Self::Refused(refusal),
+            Death::ServiceAccount { account, name } => Self::ServiceAccount { account, name },
+            Death::TokenExpired => Self::TokenExpired,
+        }
     }
 }
 

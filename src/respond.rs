@@ -109,10 +109,12 @@ impl Rejection {
             Self::Identify(
                 IdentifyError::BasicEncoding(_)
                 | IdentifyError::BasicValue
+                | IdentifyError::Granted { .. }
                 | IdentifyError::Missing
                 | IdentifyError::Password { .. }
                 | IdentifyError::Refused(_)
                 | IdentifyError::Secondary(_)
+                | IdentifyError::ServiceAccount { .. }
                 | IdentifyError::TokenExpired,
             ) => (StatusCode::UNAUTHORIZED, SECURITY),
             Self::Identify(IdentifyError::Throttled { .. }) => (StatusCode::TOO_MANY_REQUESTS, SECURITY),

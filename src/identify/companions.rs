@@ -61,14 +61,14 @@ impl Realms {
             "" => Lookup::Disabled,
             name => self.look_up(name).await?,
         };
-        let told = |action| AuditEvent { run_as: Some(username), ..event(AuditEvent::by(action, caller), evidence) };
         match found {
             Lookup::Found(identity, realm) if caller.privileges.may_run_as(username) => {
                 let target = self.proofs.user(identity, realm, caller.authentication).await;
-                let mut target = Principal::clone(&*target.map_err(IdentifyError::Unavailable)?);
+                let mut target = target.map_err(IdentifyError::Unavailable)?;
                 target.lookup_realm = Some(std::mem::replace(&mut target.realm, caller.realm.clone()));
                 target.run_by = Some(Arc::clone(caller));
-                self.audit.record(&told("run_as_granted"));
+                let granted = AuditEvent { run_as: Some(username), ..AuditEvent::by("run_as_granted", caller) };
+                self.audit.record(&event(granted, evidence));
                 Ok(Arc::new(target))
             }
             Lookup::Disabled => {
@@ -77,8 +77,8 @@ impl Realms {
                 Err(self.refuse(IdentifyError::Password { username, known: true }, None, None, evidence))
             }
             Lookup::Found(..) | Lookup::Unknown => {
-                self.audit.record(&told("run_as_denied"));
-                Err(IdentifyError::RunAs { caller: Arc::clone(caller), target: username.into() })
+                let error = IdentifyError::RunAs { caller: Arc::clone(caller), target: username.into() };
+                Err(self.refuse(error, None, None, evidence))
             }
         }
     }

@@ -20,6 +20,14 @@ pub enum IdentifyError {
     /// Too many passwords wait to be hashed (row 12): 429, `Retry-After: 1`.
     #[error("server is too busy to respond")]
     Busy(#[source] Busy),
+    /// Credentials in the body of a grant that nobody can be by (API page section 5.2): 401.
+    #[error("unable to authenticate user [{username}] for action [{action}]")]
+    Granted {
+        /// The name that was presented.
+        username: Box<str>,
+        /// Elasticsearch's name of the action.
+        action: &'static str,
+    },
     /// No header, an unknown scheme, or a scheme without a value (row 1): 401.
     #[error("missing authentication credentials")]
     Missing,
@@ -51,6 +59,14 @@ pub enum IdentifyError {
     /// A good caller with a second one behind it that is none (section 2.8): 401 without challenges of its own.
     #[error("Failed to authenticate secondary user")]
     Secondary(#[source] Box<IdentifyError>),
+    /// A token of the form of a service account's that is none (row 9a): 401.
+    #[error("failed to authenticate service account [{account}] with token name [{name}]")]
+    ServiceAccount {
+        /// `namespace/service`.
+        account: Box<str>,
+        /// Of the token.
+        name: Box<str>,
+    },
     /// Too many wrong passwords (contract section 3): 429 and `Retry-After`, whole seconds rounded up.
     #[error("too many failed authentication attempts")]
     Throttled {
@@ -131,9 +147,12 @@ impl IdentifyError {
             Self::Missing => Some("no_credentials"),
             Self::Refused(Refusal::KeyExpired) => Some("key_expired"),
             Self::Refused(Refusal::KeyInvalidated(_)) => Some("key_invalidated"),
-            Self::BasicEncoding(_) | Self::BasicValue | Self::Password { .. } | Self::Refused(_) => {
-                Some("bad_credentials")
-            }
+            Self::BasicEncoding(_)
+            | Self::BasicValue
+            | Self::Granted { .. }
+            | Self::Password { .. }
+            | Self::Refused(_)
+            | Self::ServiceAccount { .. } => Some("bad_credentials"),
             Self::Busy(_) | Self::Throttled { .. } => Some("throttled"),
             Self::Secondary(error) => error.reason_code(),
             Self::TokenExpired => Some("token_expired"),
@@ -145,9 +164,13 @@ impl IdentifyError {
     #[must_use]
     pub fn challenge(&self) -> Option<Challenge> {
         match self {
-            Self::BasicEncoding(_) | Self::BasicValue | Self::Missing | Self::Password { .. } | Self::Refused(_) => {
-                Some(Challenge::All)
-            }
+            Self::BasicEncoding(_)
+            | Self::BasicValue
+            | Self::Granted { .. }
+            | Self::Missing
+            | Self::Password { .. }
+            | Self::Refused(_)
+            | Self::ServiceAccount { .. } => Some(Challenge::All),
             Self::TokenExpired => Some(Challenge::TokenExpired),
             Self::Busy(_)
             | Self::Repeated { .. }

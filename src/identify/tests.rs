@@ -20,6 +20,7 @@ struct Gate {
     users: Arc<Users>,
     keys: Arc<Keys>,
     tokens: Arc<Tokens>,
+    service_accounts: Arc<ServiceAccounts>,
     clock: Clock,
     store: AnyStore,
 }
@@ -52,7 +53,7 @@ impl Gate {
         let store = AnyStore::Memory(Arc::new(Memory::default()));
         let clock = Clock::anchored(START);
         let registers = Registers::new(&store, passwords, &clock, config);
-        let Registers { users, keys, tokens, .. } = registers.clone();
+        let Registers { users, keys, tokens, service_accounts, .. } = registers.clone();
         let realms = Realms::new(
             &config.authentication,
             config.api_keys.cache_entries,
@@ -61,7 +62,7 @@ impl Gate {
             Metrics::new(&[]),
             audit,
         );
-        Self { realms, users, keys, tokens, clock, store }
+        Self { realms, users, keys, tokens, service_accounts, clock, store }
     }
 
     async fn furnish(&self) {
@@ -285,7 +286,7 @@ mod outcomes {
     async fn row_8_a_known_token_that_is_over_is_expired() {
         let gate = Gate::open().await;
         let (old, dead) = (gate.token(None).await, gate.token(None).await);
-        assert!(gate.tokens.invalidate(&dead).await.unwrap());
+        assert_eq!(gate.tokens.invalidate(&dead).await.unwrap().invalidated, 1);
         let expired = |error: IdentifyError| {
             assert!(matches!(error, IdentifyError::TokenExpired));
             assert_eq!(
@@ -342,6 +343,7 @@ mod outcomes {
 }
 
 mod companions;
+mod issued;
 
 mod anonymous {
     use super::*;
