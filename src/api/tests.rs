@@ -14,6 +14,8 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
+mod tokens;
+
 /// A gateway with nothing but its API: memory store, time that tests move.
 fn api() -> Api {
     let store = AnyStore::Memory(Arc::new(Memory::default()));
