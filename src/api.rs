@@ -311,17 +311,11 @@ fn facts(parts: &Parts) -> RequestFacts<'_> {
 
 fn event<'a>(action: &'static str, parts: &'a Parts, principal: &'a Principal, peer: &Peer) -> AuditEvent<'a> {
     AuditEvent {
-        action,
-        user: Some(&principal.identity.username),
-        realm: Some(&principal.realm),
-        authentication: Some(principal.authentication),
-        api_key: principal.api_key.as_ref(),
         client: peer.client_ip(&parts.headers),
         method: Some(parts.method.as_str()),
         path: Some(parts.uri.path()),
         opaque_id: facts(parts).opaque_id.and_then(|value| value.to_str().ok()),
-        reason: None,
-        change: None,
+        ..AuditEvent::by(action, principal)
     }
 }
 

@@ -32,6 +32,7 @@ pub mod reauthenticate;
 pub mod respond;
 pub mod roles;
 pub mod secret;
+pub mod service_accounts;
 pub mod store;
 pub mod telemetry;
 pub mod tokens;

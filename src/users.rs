@@ -93,6 +93,15 @@ impl Users {
         Ok(user.filter(|user| right && user.enabled))
     }
 
+    /// The user of that name, disabled or not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn find(&self, namespace: UserNamespace, name: &str) -> Result<Option<UserRecord>, StoreError> {
+        self.store.user(namespace, name).await
+    }
+
     /// Whether there is a user of that name, disabled or not.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod description;
+mod tokens;
 
 /// A gateway with nothing but its API: memory store, time that tests move.
 pub(super) fn api() -> Api {
