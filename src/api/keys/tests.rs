@@ -1,15 +1,20 @@
 use std::sync::Arc;
 
+use http::Request;
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     api::{
-        Api,
+        Api, filter,
         tests::{api, ask, elastic, key, reason, user},
     },
-    model::Principal,
-    store::{KeyFilter, Page},
+    body::Body,
+    keys::NewKey,
+    listener::peer::Peer,
+    model::{Identity, Principal, RealmRef},
+    respond::{RequestFacts, es},
+    store::{Creator, KeyFilter, Page},
 };
 
 async fn made(api: &Api, who: &Arc<Principal>, body: Value) -> String {
@@ -89,23 +94,68 @@ async fn a_bulk_update_tells_of_each_key() {
 async fn updates_that_make_no_sense_are_refused_in_the_words_of_the_original() {
     let api = api();
     for (line, body, text) in [
-        ("PUT /_security/api_key/x", json!({ "expiration": "0s" }), "Validation Failed: 1: API key expiration must be in the future;"),
-        ("PUT /_security/api_key/x", json!({ "metadata": { "_a": 1 } }), "Validation Failed: 1: API key metadata keys may not start with [_];"),
-        ("PUT /_security/api_key/x", json!({ "ids": [] }), "[1:2] [update_api_key_request_payload] unknown field [ids]"),
+        (
+            "PUT /_security/api_key/x",
+            json!({ "expiration": "0s" }),
+            "Validation Failed: 1: API key expiration must be in the future;",
+        ),
+        (
+            "PUT /_security/api_key/x",
+            json!({ "metadata": { "_a": 1 } }),
+            "Validation Failed: 1: API key metadata keys may not start with [_];",
+        ),
+        (
+            "PUT /_security/api_key/x",
+            json!({ "ids": [] }),
+            "[1:2] [update_api_key_request_payload] unknown field [ids]",
+        ),
         ("POST /_security/api_key/_bulk_update", json!({}), "Required [ids]"),
-        ("POST /_security/api_key/_bulk_update", json!({ "ids": [] }), "Validation Failed: 1: Field [ids] cannot be empty;"),
-        ("POST /_security/api_key/_bulk_update", json!({ "ids": null }), "[1:8] [bulk_update_api_key_request] ids doesn't support values of type: VALUE_NULL"),
+        (
+            "POST /_security/api_key/_bulk_update",
+            json!({ "ids": [] }),
+            "Validation Failed: 1: Field [ids] cannot be empty;",
+        ),
+        (
+            "POST /_security/api_key/_bulk_update",
+            json!({ "ids": null }),
+            "[1:8] [bulk_update_api_key_request] ids doesn't support values of type: VALUE_NULL",
+        ),
         ("POST /_security/cross_cluster/api_key", json!({}), "Required [name, access]"),
-        ("POST /_security/cross_cluster/api_key", json!({ "name": "a", "access": 5 }), "[1:10] [cross_cluster_api_key_request] access doesn't support values of type: VALUE_NUMBER"),
-        ("PUT /_security/cross_cluster/api_key/x", json!({ "access": {} }), "must specify non-empty access for either [search] or [replication]"),
-        ("PUT /_security/cross_cluster/api_key/x", json!({}), "Validation Failed: 1: must update either [access] or [metadata] for cross-cluster API keys;"),
-        ("POST /_security/api_key/grant", json!({}), "Validation Failed: 1: api key name is required;2: [grant_type] is required;"),
-        ("POST /_security/api_key/grant", json!({ "grant_type": "password" }), "Validation Failed: 1: api key name is required;2: [username] is required for grant_type [password];3: [password] is required for grant_type [password];"),
-        ("POST /_security/api_key/grant", json!({ "grant_type": "access_token", "username": "x", "password": "y", "api_key": { "name": "_g " } }), "Validation Failed: 1: api key name may not begin or end with whitespace;2: api key name may not begin with an underscore;3: [access_token] is required for grant_type [access_token];4: [username] is not supported for grant_type [access_token];5: [password] is not supported for grant_type [access_token];"),
+        (
+            "POST /_security/cross_cluster/api_key",
+            json!({ "name": "a", "access": 5 }),
+            "[1:10] [cross_cluster_api_key_request] access doesn't support values of type: VALUE_NUMBER",
+        ),
+        (
+            "PUT /_security/cross_cluster/api_key/x",
+            json!({ "access": {} }),
+            "must specify non-empty access for either [search] or [replication]",
+        ),
+        (
+            "PUT /_security/cross_cluster/api_key/x",
+            json!({}),
+            "Validation Failed: 1: must update either [access] or [metadata] for cross-cluster API keys;",
+        ),
+        (
+            "POST /_security/api_key/grant",
+            json!({}),
+            "Validation Failed: 1: api key name is required;2: [grant_type] is required;",
+        ),
+        (
+            "POST /_security/api_key/grant",
+            json!({ "grant_type": "password" }),
+            "Validation Failed: 1: api key name is required;2: [username] is required for grant_type [password];3: [password] is required for grant_type [password];",
+        ),
+        (
+            "POST /_security/api_key/grant",
+            json!({ "grant_type": "access_token", "username": "x", "password": "y", "api_key": { "name": "_g " } }),
+            "Validation Failed: 1: api key name may not begin or end with whitespace;2: api key name may not begin with an underscore;3: [access_token] is required for grant_type [access_token];4: [username] is not supported for grant_type [access_token];5: [password] is not supported for grant_type [access_token];",
+        ),
         ("POST /_security/api_key/grant", json!({ "foo": 1 }), "[1:2] [grant_api_key_request] unknown field [foo]"),
     ] {
         let (status, answer) = ask(&api, &elastic(), line, body.clone()).await;
-        let expected = if text.contains("[1:10]") { reason(&answer).ends_with("VALUE_NUMBER") } else { reason(&answer) == text };
+        let expected =
+            if text.contains("[1:10]") { reason(&answer).ends_with("VALUE_NUMBER") } else { reason(&answer) == text };
         assert!(status == 400 && expected, "{line} {body}: {}", reason(&answer));
     }
 }
@@ -158,7 +208,10 @@ async fn a_grant_proves_whom_it_is_for() {
     let (status, answer) = ask(&api, &elastic(), line, body("wrong-secret")).await;
     assert_eq!((status, reason(&answer)), (403, "Failed to authenticate api key grant"));
     let cause = &answer["error"]["caused_by"];
-    assert_eq!(cause["reason"], "unable to authenticate user [g] for action [cluster:admin/xpack/security/api_key/grant]");
+    assert_eq!(
+        cause["reason"],
+        "unable to authenticate user [g] for action [cluster:admin/xpack/security/api_key/grant]"
+    );
     assert!(cause["header"]["WWW-Authenticate"].is_array());
     assert_eq!(answer["error"]["root_cause"][0]["reason"], cause["reason"]);
 
@@ -175,12 +228,14 @@ async fn a_grant_proves_whom_it_is_for() {
 #[tokio::test]
 async fn a_clone_may_what_its_source_may() {
     let api = api();
-    let body = json!({ "name": "source", "metadata": { "a": 1 }, "role_descriptors": { "r": { "cluster": ["monitor"] } } });
+    let body =
+        json!({ "name": "source", "metadata": { "a": 1 }, "role_descriptors": { "r": { "cluster": ["monitor"] } } });
     let (_, source) = ask(&api, &elastic(), "PUT /_security/api_key", body).await;
     let line = "POST /_security/api_key/clone";
     let (status, cloned) = ask(&api, &own(), line, json!({ "api_key": source["encoded"], "expiration": null })).await;
     assert_eq!(status, 200, "{cloned}");
-    let (cloned, source) = (listed(&api, cloned["id"].as_str().unwrap()).await, listed(&api, source["id"].as_str().unwrap()).await);
+    let (cloned, source) =
+        (listed(&api, cloned["id"].as_str().unwrap()).await, listed(&api, source["id"].as_str().unwrap()).await);
     for same in ["name", "metadata", "role_descriptors", "limited_by", "username"] {
         assert_eq!(cloned[same], source[same], "{same}");
     }
@@ -192,7 +247,7 @@ async fn a_clone_may_what_its_source_may() {
 async fn whoever_may_see_its_own_keys_searches_among_them() {
     let api = api();
     made(&api, &elastic(), json!({ "name": "other" })).await;
-    let id = made(&api, &own(), json!({ "name": "mine" })).await;
+    made(&api, &own(), json!({ "name": "mine" })).await;
     let line = "POST /_security/_query/api_key";
     let count = |answer: &Value| answer["total"].as_u64().unwrap();
     assert_eq!(count(&ask(&api, &elastic(), line, json!({})).await.1), 2);
@@ -200,10 +255,48 @@ async fn whoever_may_see_its_own_keys_searches_among_them() {
     let body = json!({ "aggs": { "a": { "terms": { "field": "username" } } } });
     let (_, answer) = ask(&api, &own(), line, body).await;
     assert_eq!(answer["aggregations"]["a"]["buckets"], json!([{ "key": "u", "doc_count": 1 }]));
-    let itself = key(&api, &id).await;
+    let body = json!({ "name": "key", "role_descriptors": { "r": { "cluster": ["manage_own_api_key"] } } });
+    let itself = key(&api, &made(&api, &elastic(), body).await).await;
     assert_eq!(count(&ask(&api, &itself, line, Value::Null).await.1), 1);
     assert_eq!(ask(&api, &itself, &format!("{line}?with_limited_by=true"), Value::Null).await.0, 403);
     assert_eq!(ask(&api, &user("n", &json!({})), line, json!({})).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_list_that_comes_in_pieces_reads_as_one() {
+    let api = api();
+    for owner in 0..21 {
+        for _ in 0..100 {
+            let new = NewKey {
+                name: "k".into(),
+                life: None,
+                role_descriptors: Map::new(),
+                limited_by: Map::new(),
+                metadata: Map::new(),
+                creator: Creator {
+                    identity: Identity { username: format!("u{owner}").into(), ..Identity::default() },
+                    realm: RealmRef { name: "r".into(), kind: "r".into() },
+                },
+                access: None,
+            };
+            api.keys.create(new).await.unwrap();
+        }
+    }
+    let keys = api.keys.find(&KeyFilter::default(), &Page::first(u64::MAX)).await.unwrap();
+    assert!(keys.len() > 2 * usize::try_from(super::list::LISTED).unwrap());
+    let whole = json!({ "api_keys": keys.iter().map(|key| Value::from(super::show(key, false))).collect::<Vec<_>>() });
+    for (query, expected) in [
+        ("", whole.clone()),
+        ("?pretty", whole.clone()),
+        ("?filter_path=api_keys.id", filter::apply(whole, "api_keys.id")),
+        ("?filter_path=nope", json!({})),
+    ] {
+        let request = Request::get(format!("/_security/api_key{query}")).body(Body::Empty).unwrap();
+        let answer = api.answer(request, elastic(), &Peer::unknown()).await;
+        let text = answer.into_body().read(u64::MAX).await.unwrap();
+        let facts = RequestFacts { target: query, accept: None, content_type: None, opaque_id: None };
+        assert!(text == es::write(&expected, &facts), "{query}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
