@@ -190,7 +190,7 @@ fn a_use_is_told_once() {
     };
     assert!(told().is_empty());
     for _ in 0..2 {
-        cache.get(&digest("a"), &revocations, NOW);
+        assert_eq!(cache.get(&digest("a"), &revocations, NOW), Some(1));
     }
     assert_eq!(told(), [(1, NOW)]);
     assert!(told().is_empty());
