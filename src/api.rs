@@ -116,7 +116,7 @@ impl Api {
         let served = if decision {
             decision::decide(self, &parts, &principal, peer)
         } else {
-            self.serve(&parts, body, &principal, peer).await.map(|reply| es::answer(reply.status, &reply.body, &facts))
+            self.serve(&parts, body, &principal, peer).await
         };
         match served {
             Ok(response) => response,
@@ -142,7 +142,13 @@ impl Api {
         response
     }
 
-    async fn serve(&self, parts: &Parts, body: Body, principal: &Principal, peer: &Peer) -> Result<Reply, Failure> {
+    async fn serve(
+        &self,
+        parts: &Parts,
+        body: Body,
+        principal: &Principal,
+        peer: &Peer,
+    ) -> Result<Response<Body>, Failure> {
         let mut query = Query::parse(parts.uri.query().unwrap_or_default())?;
         query.flag("error_trace").map_err(|_| {
             let value = query.text("error_trace").unwrap_or_default();
@@ -158,6 +164,9 @@ impl Api {
         }
         let endpoint = matched.route.endpoint;
         let mut call = Call { parts, principal, peer, query, names: matched.names, body };
+        if let (Endpoint::Keys, "GET") = (endpoint, parts.method.as_str()) {
+            return self.keys(&mut call, filter.as_deref()).await;
+        }
         let mut reply = match (endpoint, parts.method.as_str()) {
             (Endpoint::ActivateProfile, _) => self.activate_profile(&mut call).await,
             (Endpoint::ApplicationPrivilege, "DELETE") => self.delete_privileges(&mut call).await,
@@ -177,8 +186,7 @@ impl Api {
             (Endpoint::Enroll, _) => settings::enroll(&mut call),
             (Endpoint::GrantKey, _) => self.grant_key(&mut call).await,
             (Endpoint::Key, _) => self.update_key(&mut call).await,
-            (Endpoint::KeyCache, _) => self.clear_key_cache(&mut call).await,
-            (Endpoint::Keys, "GET") => self.keys(&mut call).await,
+            (Endpoint::KeyCache, _) => keys::clear_cache(&mut call),
             (Endpoint::Keys, "DELETE") => self.invalidate_keys(&mut call).await,
             (Endpoint::Keys, _) => self.create_key(&mut call).await,
             (Endpoint::ListPrivileges, _) => rights::list(&mut call),
@@ -220,7 +228,7 @@ impl Api {
         if let Some(filter) = filter {
             reply.body = filter::apply(reply.body, &filter);
         }
-        Ok(reply)
+        Ok(es::answer(reply.status, &reply.body, &facts(parts)))
     }
 
     /// Reads a body, inflated, within bounds of size and time.
@@ -268,6 +276,11 @@ impl Api {
 impl Call<'_> {
     fn path(&self) -> &str {
         self.parts.uri.path()
+    }
+
+    /// Path and query, as sent.
+    fn target(&self) -> Box<str> {
+        facts(self.parts).target.into()
     }
 
     /// What stands for the name at that place of the route; empty where the route has none.

@@ -56,8 +56,19 @@ pub fn exceptional(status: StatusCode, exception: &Exception, facts: &RequestFac
 /// An answer of the gateway's own.
 #[must_use]
 pub fn answer(status: StatusCode, body: &Value, facts: &RequestFacts<'_>) -> Response<Body> {
-    let bytes = json::write(body, media::is_pretty(facts.target));
-    let mut response = Response::new(Body::from(bytes::Bytes::from(bytes)));
+    streamed(status, Body::from(bytes::Bytes::from(write(body, facts))), facts)
+}
+
+/// A body as the caller wants it written.
+#[must_use]
+pub fn write(body: &Value, facts: &RequestFacts<'_>) -> Vec<u8> {
+    json::write(body, media::is_pretty(facts.target))
+}
+
+/// An answer of the gateway's own, of which not all is at hand.
+#[must_use]
+pub fn streamed(status: StatusCode, body: Body, facts: &RequestFacts<'_>) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, media::answer(facts));
     sign(&mut response, facts.opaque_id);

@@ -57,7 +57,7 @@ impl Api {
         let form = Form::read("clone_api_key_request", call.required_body()?)?;
         let members = &["api_key", "expiration", "metadata", "name"];
         let wanted = Wanted::read(&form, members, Position::START).map_err(|fault| fault.cause)?;
-        wanted.require(&[("api_key", wanted.api_key.is_none())])?;
+        Wanted::require(&[("api_key", wanted.api_key.is_none())])?;
         call.query.refresh()?;
         call.query.finish(call.path())?;
         let mut validation = Validation::default();
@@ -197,7 +197,7 @@ impl Grant {
                     let wanted = Wanted::read(&key, MEMBERS, end);
                     let unread = |Fault { at, cause }| form.unread(at, "api_key", cause);
                     read.key = wanted.map_err(unread)?;
-                    let required = read.key.require(&[("name", read.key.name.is_none())]);
+                    let required = Wanted::require(&[("name", read.key.name.is_none())]);
                     required.map_err(|cause| unread(Fault { at: end, cause }))?;
                 }
                 _ => {

@@ -178,3 +178,20 @@ fn digests_tell_headers_apart_that_read_the_same_in_a_row() {
 fn neither_key_nor_digest_of_the_digester_is_printed() {
     assert_eq!(format!("{:?}", Digester::default()), "[redacted]");
 }
+
+#[test]
+fn a_use_is_told_once() {
+    let (cache, revocations) = (Cache::new(8), Revocations::default());
+    assert!(keep(&cache, &revocations, revocations.begin(), "a", 1));
+    let told = || {
+        let mut told = Vec::new();
+        cache.tell_uses(|verdict, at| told.push((*verdict, at)));
+        told
+    };
+    assert!(told().is_empty());
+    for _ in 0..2 {
+        assert_eq!(cache.get(&digest("a"), &revocations, NOW), Some(1));
+    }
+    assert_eq!(told(), [(1, NOW)]);
+    assert!(told().is_empty());
+}
