@@ -21,7 +21,7 @@ use searchgate::{
         socket::{Socket, Transport},
     },
     model::{Identity, RealmRef, Timestamp},
-    store::Creator,
+    store::{AnyStore, Creator},
     telemetry::Telemetry,
     upstream::{
         client::{Dial, Pool},
@@ -82,7 +82,8 @@ impl Gateway {
             move || Ok(Box::new(log.clone()))
         })
         .unwrap();
-        let built = build::build(&config, &Clock::anchored(START), telemetry).unwrap();
+        let store = AnyStore::Memory(Arc::default());
+        let built = build::build(&config, store, &Clock::anchored(START), telemetry).unwrap();
         let dial = Dial::Pipe(Rc::new({
             let upstream = upstream.clone();
             move |host| upstream.dial(host)
