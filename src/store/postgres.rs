@@ -247,6 +247,6 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 /// How long a query may take.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long the schema may take, another replica's turn included.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// Rows removed in one transaction.
 const PORTION: i64 = 1_000;
