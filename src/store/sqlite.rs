@@ -16,6 +16,7 @@ use crate::{
         TokenRecord, TokenSelector, TokensInvalidated, UserNamespace, UserRecord,
         sqlite::{
             file::{Claim, Readers},
+            quotas::Quotas,
             writer::Writer,
         },
     },
@@ -25,6 +26,7 @@ mod documents;
 mod file;
 mod filter;
 mod keys;
+mod quotas;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,7 @@ pub struct Sqlite {
     // Before the writer: the last connection to close folds the log into the file.
     readers: Arc<Readers>,
     writer: Writer,
+    quotas: Arc<Quotas>,
     _claim: Claim,
 }
 
@@ -67,7 +70,8 @@ impl Sqlite {
     /// another process has it open.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let (connection, claim) = file::open(path)?;
-        Ok(Self { readers: Arc::new(Readers::of(path)), writer: Writer::start(connection)?, _claim: claim })
+        let (readers, writer) = (Arc::new(Readers::of(path)), Writer::start(connection)?);
+        Ok(Self { readers, writer, quotas: Arc::default(), _claim: claim })
     }
 
     /// Reads what may be much, where it keeps no data thread from its work.
@@ -132,7 +136,8 @@ impl Store for Sqlite {
     }
 
     async fn insert_key(&self, key: ApiKeyRecord, max_per_owner: u64) -> Result<bool, StoreError> {
-        self.writer.write(move |connection| keys::insert(connection, &key, max_per_owner)).await
+        let quotas = Arc::clone(&self.quotas);
+        self.writer.write(move |connection| keys::insert(connection, &key, &quotas, max_per_owner)).await
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<ApiKeyRecord>, StoreError> {

@@ -8,22 +8,30 @@ use crate::{
         ApiKeyRecord, KeyChange, KeyUpdate, StoreError,
         sqlite::{
             filter::Bound,
+            quotas::Quotas,
             row::{self, KEY_COLUMNS, millis},
         },
         text,
     },
 };
 
-pub(super) fn insert(connection: &Connection, key: &ApiKeyRecord, max_per_owner: u64) -> Result<bool, StoreError> {
+pub(super) fn insert(
+    connection: &Connection,
+    key: &ApiKeyRecord,
+    quotas: &Quotas,
+    max_per_owner: u64,
+) -> Result<bool, StoreError> {
     let (owner, realm) = (&key.creator.identity.username, &key.creator.realm.name);
-    let max = i64::try_from(max_per_owner).unwrap_or(i64::MAX);
-    let live: i64 = connection
-        .prepare_cached(
-            "SELECT count(*) FROM (SELECT 1 FROM api_keys WHERE username = ?1 AND realm = ?2
-             AND invalidation IS NULL AND (expiration IS NULL OR expiration > ?3) LIMIT ?4)",
-        )?
-        .query_row(params![owner, realm, millis(key.creation), max], |row| row.get(0))?;
-    if live >= max {
+    let live = || {
+        let live: i64 = connection
+            .prepare_cached(
+                "SELECT count(*) FROM api_keys WHERE username = ?1 AND realm = ?2
+                 AND invalidation IS NULL AND (expiration IS NULL OR expiration > ?3)",
+            )?
+            .query_row(params![owner, realm, millis(key.creation)], |row| row.get(0))?;
+        Ok(u64::try_from(live).unwrap_or(0))
+    };
+    if !quotas.take((owner.clone(), (&**realm).into()), max_per_owner, live)? {
         return Ok(false);
     }
     connection
