@@ -1,30 +1,19 @@
-//! What the store promises of its files: an acknowledged write survives `kill -9`, and nothing in them is a secret.
+//! What the store promises of its files: nothing in them is a secret.
 
-use std::{
-    collections::HashMap,
-    env,
-    io::{BufRead, BufReader, Write},
-    path::Path,
-    process::{Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use searchgate::{
     clock::Clock,
     config,
-    keys::{KeyVerdict, Keys, NewKey},
-    model::{Identity, KeyId, RealmRef},
+    keys::{Keys, NewKey},
+    model::{Identity, RealmRef},
     passwords::Passwords,
-    secret::{self, SecretText},
-    store::{AnyStore, Client, Creator, KeyFilter, Store, TokenSubject, sqlite::Sqlite},
+    secret::SecretText,
+    store::{AnyStore, Client, Creator, Store, TokenSubject, sqlite::Sqlite},
     tokens::Tokens,
     users::Users,
 };
 use serde_json::Map;
-
-/// Names the store to the child process of [`nothing_acknowledged_is_lost_when_the_process_is_killed`].
-const CHILD: &str = "SEARCHGATE_TEST_DURABILITY_STORE";
 
 fn open(path: &Path) -> AnyStore {
     AnyStore::Sqlite(Arc::new(Sqlite::open(path).unwrap()))
@@ -74,84 +63,6 @@ fn new_key(name: &str) -> NewKey {
         metadata: Map::new(),
         creator: creator(),
     }
-}
-
-/// Not a test by itself: what the killed process does. It prints a line for each acknowledged write.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writes_until_it_is_killed() {
-    let Some(path) = env::var_os(CHILD) else { return };
-    let keys = Arc::new(keys(open(Path::new(&path))));
-    let writers: Vec<_> = (0..4).map(|_| tokio::spawn(write_for_ever(Arc::clone(&keys)))).collect();
-    for writer in writers {
-        writer.await.unwrap();
-    }
-}
-
-async fn write_for_ever(keys: Arc<Keys>) {
-    loop {
-        let key = keys.create(new_key("durable")).await.unwrap();
-        acknowledge(&format!("created {} {}", key.id, key.secret.expose()));
-        let key = keys.create(new_key("revoked")).await.unwrap();
-        acknowledge(&format!("created {} {}", key.id, key.secret.expose()));
-        let done = keys.invalidate(&KeyFilter::id(key.id.clone())).await.unwrap();
-        assert_eq!(done.invalidated, std::slice::from_ref(&key.id));
-        acknowledge(&format!("invalidated {}", key.id));
-    }
-}
-
-fn acknowledge(line: &str) {
-    // One write, past the capture of the test harness.
-    std::io::stdout().write_all(format!("\n{line}\n").as_bytes()).unwrap();
-}
-
-#[tokio::test]
-async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("searchgate.db");
-    let mut secrets = HashMap::new();
-    let mut invalidated = Vec::new();
-    for _ in 0..5 {
-        let [random] = secret::random::<1>();
-        for line in lines_of_a_killed_writer(&path, usize::from(random) + 1) {
-            match line.split(' ').collect::<Vec<_>>()[..] {
-                ["created", id, secret] => drop(secrets.insert(id.to_owned(), secret.to_owned())),
-                ["invalidated", id] => invalidated.push(id.to_owned()),
-                _ => {}
-            }
-        }
-        let keys = keys(open(&path));
-        for (id, secret) in &secrets {
-            let verdict = keys.verify(&KeyId(id.as_str().into()), secret).await.unwrap();
-            assert!(matches!(verdict, KeyVerdict::Accept(_) | KeyVerdict::Invalidated), "{id}: {verdict:?}");
-        }
-        for id in &invalidated {
-            let verdict = keys.verify(&KeyId(id.as_str().into()), "").await.unwrap();
-            assert!(matches!(verdict, KeyVerdict::Invalidated), "{id}: {verdict:?}");
-        }
-    }
-    assert!(!invalidated.is_empty() && secrets.len() > invalidated.len());
-}
-
-/// What a writer acknowledged until it was killed, `count` writes or a few more after its start.
-fn lines_of_a_killed_writer(path: &Path, count: usize) -> Vec<String> {
-    let mut writer = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "durability::writes_until_it_is_killed", "--nocapture"])
-        .env(CHILD, path)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut acknowledged: Vec<_> = lines.by_ref().filter(|line| is_acknowledgement(line)).take(count).collect();
-    assert_eq!(acknowledged.len(), count, "the writer ended by itself");
-    writer.kill().unwrap();
-    writer.wait().unwrap();
-    // What is still in the pipe had been acknowledged too.
-    acknowledged.extend(lines.filter(|line| is_acknowledgement(line)));
-    acknowledged
-}
-
-fn is_acknowledgement(line: &str) -> bool {
-    line.starts_with("created ") || line.starts_with("invalidated ")
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bodies;
+mod crash;
 mod drain;
 mod durability;
 mod forwarding;

@@ -1,18 +1,17 @@
 //! Several replicas on one PostgreSQL: what one revokes the others hear of, and one that hears nothing trusts nothing.
 
-use std::{env, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use searchgate::{
     clock::Clock,
     identify::cache::{Cache, Digest, Digester, Revocations, Subject},
     model::{Identity, KeyId, RealmRef, Timestamp},
-    secret::{self, SecretText},
+    secret::SecretText,
     store::{
         ApiKeyRecord, Creator, DocumentKind, Follower as _, KeyFilter, SaltedDigest, Store as _, postgres::Postgres,
     },
 };
 use serde_json::{Map, json};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -20,44 +19,17 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// A database of its own on a server that runs already; none where there is none.
-struct Database {
-    server: String,
-    name: String,
-}
+use crate::support::postgres::Database;
 
-impl Database {
-    async fn make() -> Option<Self> {
-        let Ok(server) = env::var("SEARCHGATE_TEST_POSTGRES") else {
-            assert!(env::var_os("SEARCHGATE_TEST_REQUIRE_CLUSTERS").is_none(), "SEARCHGATE_TEST_POSTGRES is not set");
-            eprintln!("skipped: SEARCHGATE_TEST_POSTGRES is not set");
-            return None;
-        };
-        let name = format!("replicas{}", u64::from_le_bytes(secret::random()));
-        let made = Self { server, name: "postgres".to_owned() };
-        made.run(&format!("CREATE DATABASE {name}")).await;
-        Some(Self { name, ..made })
-    }
-
-    fn url(&self) -> String {
-        format!("{}/{}", self.server, self.name)
-    }
-
-    async fn run(&self, sql: &str) {
-        let mut connection = PgConnection::connect(&self.url()).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
-    }
-
-    /// The store behind a relay that can be cut: then nothing goes through any more, and nobody is told.
-    async fn relayed(&self) -> (Replica, watch::Sender<bool>) {
-        let (cut, state) = watch::channel(false);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (user, target) = self.server.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
-        let url = format!("postgres://{user}@{address}/{}", self.name);
-        tokio::spawn(relay(listener, target.to_owned(), state));
-        (Replica::start(&url).await, cut)
-    }
+/// The store behind a relay that can be cut: then nothing goes through any more, and nobody is told.
+async fn relayed(database: &Database) -> (Replica, watch::Sender<bool>) {
+    let (cut, state) = watch::channel(false);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (user, target) = database.server.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
+    let url = format!("postgres://{user}@{address}/{}", database.name);
+    tokio::spawn(relay(listener, target.to_owned(), state));
+    (Replica::start(&url).await, cut)
 }
 
 async fn relay(listener: TcpListener, target: String, state: watch::Receiver<bool>) {
@@ -203,7 +175,7 @@ async fn changes_made_at_once_by_many_are_all_heard() {
 async fn a_replica_that_hears_nothing_uses_nothing_it_remembers_until_it_has_caught_up() {
     let Some(database) = Database::make().await else { return };
     let one = Replica::start(&database.url()).await;
-    let (other, cut) = database.relayed().await;
+    let (other, cut) = relayed(&database).await;
     let (revoked, kept) = (one.make_key(1).await, one.make_key(2).await);
     let digester = Digester::default();
     let [gone, stays] = [&revoked, &kept].map(|id| digester.digest(id.0.as_bytes(), None));
@@ -231,7 +203,7 @@ async fn a_replica_that_hears_nothing_uses_nothing_it_remembers_until_it_has_cau
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_missed_too_much_forgets_everything() {
     let Some(database) = Database::make().await else { return };
-    let (other, cut) = database.relayed().await;
+    let (other, cut) = relayed(&database).await;
     let digest = Digester::default().digest(b"x", None);
     other.remember(digest, Subject::Documents(DocumentKind::Role));
     cut.send(true).unwrap();
