@@ -11,6 +11,7 @@ use crate::{
     config::Shape,
     identify::IdentifyError,
     model::Principal,
+    privileges,
     telemetry::audit::{Audit, AuditEvent},
 };
 
@@ -41,7 +42,7 @@ pub struct AuthorizeError {
     /// Who, in the words of section 3.1, with roles.
     pub subject: Box<str>,
     /// Text behind: the privileges that would grant it, from least to most powerful.
-    pub granted_by: &'static str,
+    pub granted_by: Box<str>,
 }
 
 /// Judges requests.
@@ -124,14 +125,19 @@ impl Authorizer {
             path: Some(path),
             ..AuditEvent::default()
         });
-        Err(AuthorizeError::new(principal, ANY_ACTION, GRANTED_BY))
+        Err(AuthorizeError::new(principal, ANY_ACTION, "cluster", "all"))
     }
 }
 
 impl AuthorizeError {
-    /// `principal` lacks what `granted_by` names.
+    /// `principal` may not do a cluster action; where the action is on its `own` keys, less would have sufficed.
     #[must_use]
-    pub fn new(principal: &Principal, action: &'static str, granted_by: &'static str) -> Self {
+    pub fn cluster(principal: &Principal, action: &'static str, own: bool) -> Self {
+        Self::new(principal, action, "cluster", &privileges::granting_cluster(action, own))
+    }
+
+    fn new(principal: &Principal, action: &'static str, kind: &str, privileges: &str) -> Self {
+        let granted_by = format!(", this action is granted by the {kind} privileges [{privileges}]").into();
         Self { action, subject: subject(principal).into(), granted_by }
     }
 }
@@ -155,14 +161,14 @@ fn subject(principal: &Principal) -> String {
 
 /// Stands for whatever a request would do.
 const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
-const GRANTED_BY: &str = ", this action is granted by the cluster privileges [all]";
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
-    use crate::model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, role::Privileges};
+    use crate::model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef};
+    use crate::privileges::Privileges;
 
     fn principal(roles: &[&str], privileges: Privileges) -> Principal {
         let identity = Identity {

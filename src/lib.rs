@@ -27,6 +27,7 @@ pub mod model;
 pub mod passwords;
 pub mod path;
 pub mod pem;
+pub mod privileges;
 pub mod reauthenticate;
 pub mod respond;
 pub mod roles;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     model::Identity,
     passwords::{Busy, Passwords},
+    privileges,
     secret::SecretText,
     store::{self, Announce, AnyStore, Change, Store, StoreError, UserNamespace, UserRecord},
 };
@@ -151,7 +152,8 @@ impl Users {
     /// Descriptors of the roles named, name → descriptor; names that no role bears are left out.
     #[must_use]
     pub fn descriptors(roles: &[Box<str>]) -> Map<String, Value> {
-        roles.iter().filter(|role| &***role == "superuser").map(|role| (role.to_string(), superuser())).collect()
+        let known = |role: &Box<str>| Some((role.to_string(), privileges::reserved_roles().get(&**role)?.clone()));
+        roles.iter().filter_map(known).collect()
     }
 
     async fn write(&self, user: UserRecord) -> Result<bool, UsersError> {
@@ -170,29 +172,6 @@ impl fmt::Debug for Users {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Users").finish_non_exhaustive()
     }
-}
-
-/// The built-in role `superuser`, in the form and order in which the API shows a descriptor.
-fn superuser() -> Value {
-    let restricted = json!(["monitor", "read", "view_index_metadata", "read_cross_cluster"]);
-    json!({
-        "cluster": ["all"],
-        "indices": [
-            {"names": ["*"], "privileges": ["all"], "allow_restricted_indices": false},
-            {"names": ["*"], "privileges": restricted, "allow_restricted_indices": true},
-        ],
-        "applications": [{"application": "*", "privileges": ["*"], "resources": ["*"]}],
-        "run_as": ["*"],
-        "metadata": {"_reserved": true},
-        "transient_metadata": {"enabled": true},
-        "remote_indices": [
-            {"names": ["*"], "privileges": ["all"], "allow_restricted_indices": false, "clusters": ["*"]},
-            {"names": ["*"], "privileges": restricted, "allow_restricted_indices": true, "clusters": ["*"]},
-        ],
-        "remote_cluster": [{"privileges": ["monitor_enrich", "monitor_stats"], "clusters": ["*"]}],
-        "description": "May do everything: manage the cluster, read and write every index, and act as any user. \
-            Restricted indices can only be read.",
-    })
 }
 
 /// The reserved user that bootstraps everything else.

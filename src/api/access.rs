@@ -9,11 +9,21 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Action {
     /// Elasticsearch's name.
-    pub(super) name: &'static str,
-    /// Any of these lets a caller do it; what implies one of them holds it.
-    pub(super) privileges: &'static [&'static str],
-    /// What a denial says behind the caller: the privileges that would help.
-    pub(super) granted_by: &'static str,
+    name: &'static str,
+    /// Whether it concerns nobody's keys but the caller's own.
+    own: bool,
+}
+
+impl Action {
+    /// The action that Elasticsearch calls so.
+    pub(super) const fn named(name: &'static str) -> Self {
+        Self { name, own: false }
+    }
+
+    /// The same, on the caller's own keys.
+    pub(super) const fn concerning_own_keys(self) -> Self {
+        Self { own: true, ..self }
+    }
 }
 
 /// The key that a caller is: not while it acts for a user.
@@ -23,12 +33,8 @@ pub(super) fn key(principal: &Principal) -> Option<&ApiKeyRef> {
 
 /// Whether a caller holds what an action asks.
 pub(super) fn may(principal: &Principal, action: &Action) -> bool {
-    action.privileges.iter().any(|privilege| principal.privileges.allows_cluster(privilege))
-}
-
-/// Whether a caller may manage the keys it owns.
-pub(super) fn may_own(principal: &Principal) -> bool {
-    principal.privileges.allows_cluster("manage_own_api_key")
+    let privileges = &principal.privileges;
+    if action.own { privileges.allows_own_keys_action(action.name) } else { privileges.allows_cluster_action(action.name) }
 }
 
 /// Refuses a caller who does not hold what an action asks.
@@ -42,5 +48,5 @@ pub(super) fn require(principal: &Principal, action: &Action) -> Result<(), Auth
 
 /// The denial of an action.
 pub(super) fn denied(principal: &Principal, action: &Action) -> AuthorizeError {
-    AuthorizeError::new(principal, action.name, action.granted_by)
+    AuthorizeError::cluster(principal, action.name, action.own)
 }

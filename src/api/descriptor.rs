@@ -1,4 +1,7 @@
-//! Role descriptors of API keys: read, brought into the form that answers show, and judged (API page section 8.2).
+//! Role descriptors of roles and API keys: read, brought into the form that answers show, and judged (API page
+//! sections 8.2 and 8.3).
+
+mod global;
 
 use std::collections::HashSet;
 
@@ -9,8 +12,8 @@ use crate::{
         failure::Validation,
         form,
         json::{Field, Node, Position, Tree, values},
-        names,
     },
+    privileges,
     respond::Exception,
 };
 
@@ -22,6 +25,15 @@ pub(super) struct Fault {
     pub(super) cause: Exception,
 }
 
+/// What a descriptor describes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// What an API key may do: perhaps for one workflow only.
+    Key,
+    /// A role, perhaps with a description.
+    Role,
+}
+
 type Read<T> = Result<T, Fault>;
 
 /// Reads the descriptor `role` into the form that answers show.
@@ -29,7 +41,7 @@ type Read<T> = Result<T, Fault>;
 /// # Errors
 ///
 /// What does not have the shape of a descriptor.
-pub(super) fn read(role: &str, node: &Node) -> Read<Map<String, Value>> {
+pub(super) fn read(kind: Kind, role: &str, node: &Node) -> Read<Map<String, Value>> {
     let prefix = format!("failed to parse role [{role}]");
     let Tree::Object(fields) = &node.tree else {
         return fault(node.at, format!("{prefix}. expected an object but found [{}] instead", node.token()));
@@ -63,8 +75,9 @@ pub(super) fn read(role: &str, node: &Node) -> Read<Map<String, Value>> {
                 };
                 read.insert(name.to_owned(), values(fields).into())
             }
-            "global" => read.insert(name.to_owned(), global(node)?),
-            "restriction" => read.insert(name.to_owned(), restriction(role, node)?),
+            "global" => read.insert(name.to_owned(), global::read(role, node)?),
+            "restriction" if kind == Kind::Key => read.insert(name.to_owned(), restriction(role, node)?),
+            "description" if kind == Kind::Role => read.insert(name.to_owned(), description(node)?.into()),
             // Taken and ignored, as there.
             "transient_metadata" if matches!(node.tree, Tree::Object(_)) => None,
             other => return fault(node.at, format!("{prefix}. unexpected field [{other}]")),
@@ -103,22 +116,27 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
     let list = |of: &Value, key: &str| of.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let whole = Value::Object(descriptor.clone());
     for privilege in list(&whole, "cluster").iter().filter_map(Value::as_str) {
-        validation.refuse(!names::is_cluster_privilege(privilege), names::unknown_cluster_privilege(privilege));
+        validation.refuse(!privileges::is_cluster_privilege(privilege), privileges::unknown_cluster_privilege(privilege));
     }
     for entry in list(&whole, "indices").iter().chain(&list(&whole, "remote_indices")) {
         let privileges = list(entry, "privileges");
-        let privileges: Vec<&str> = privileges.iter().filter_map(Value::as_str).collect();
-        if let Some(unknown) = privileges.iter().find(|privilege| !names::is_index_privilege(privilege)) {
-            validation.refuse(true, names::unknown_index_privilege(unknown));
-        }
+        let held: Vec<&str> = privileges.iter().filter_map(Value::as_str).collect();
+        let nowhere = list(entry, "clusters").iter().any(|cluster| cluster == "");
+        validation.refuse(nowhere, "remote index cluster alias cannot be an empty string");
         let mut seen = HashSet::new();
-        if let Some(twice) = privileges.iter().find(|privilege| !seen.insert(**privilege)) {
+        if let Some(twice) = held.iter().find(|privilege| !seen.insert(**privilege)) {
             validation.refuse(true, format!("duplicate element: {twice}"));
+        } else if let Some(unknown) = held.iter().find(|privilege| !privileges::is_index_privilege(privilege)) {
+            validation.refuse(true, privileges::unknown_index_privilege(unknown));
         }
         for name in list(entry, "names").iter().filter_map(Value::as_str) {
             validation.refuse(
                 name.contains(',') && !name.starts_with('/'),
                 format!("commas [,] are not allowed in the index name expression [{name}]"),
+            );
+            validation.refuse(
+                !privileges::is_valid_pattern(name),
+                format!("invalid regular expression pattern [{name}]"),
             );
             validation.refuse(
                 name.contains("::"),
@@ -133,8 +151,20 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
     }
     for application in list(&whole, "applications") {
         let name = application.get("application").and_then(Value::as_str).unwrap_or_default();
-        if let Some(text) = names::wrong_application(name) {
+        if let Some(text) = privileges::wrong_application(name) {
             validation.refuse(true, text);
+        }
+        for privilege in list(&application, "privileges").iter().filter_map(Value::as_str) {
+            validation.refuse(
+                !privilege.bytes().all(|byte| byte.is_ascii_graphic()),
+                format!(
+                    "Application privilege names and actions must match the pattern ^\\p{{Graph}}*$ (found '{privilege}')"
+                ),
+            );
+        }
+        // There such a pattern is stored, and then breaks every request of its holder.
+        for resource in list(&application, "resources").iter().filter_map(Value::as_str) {
+            validation.refuse(!privileges::is_valid_pattern(resource), invalid_pattern(resource));
         }
     }
     let reserved = whole
@@ -144,12 +174,33 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
     validation.refuse(reserved, "role descriptor metadata keys may not start with [_]");
     if let Some(restriction) = whole.get("restriction") {
         for workflow in list(restriction, "workflows").iter().filter_map(Value::as_str) {
-            let text = if workflow == names::WORKFLOW {
+            let text = if workflow == privileges::WORKFLOW {
                 format!("workflow restrictions are not supported: role descriptor [{role}]")
             } else {
-                names::unknown_workflow(workflow)
+                privileges::unknown_workflow(workflow)
             };
             validation.refuse(true, text);
+        }
+    }
+    let description = whole.get("description").and_then(Value::as_str).unwrap_or_default();
+    let long = description.encode_utf16().count() > LONGEST_DESCRIPTION;
+    validation.refuse(long, format!("Role description must be less than {LONGEST_DESCRIPTION} characters."));
+}
+
+fn invalid_pattern(pattern: &str) -> String {
+    format!(
+        "invalid pattern [{pattern}]. patterns starting with '/' indicate regular expression pattern and therefore must \
+         also end with '/'. other patterns (those that do not start with '/') will be treated as simple wildcard patterns"
+    )
+}
+
+fn description(node: &Node) -> Read<String> {
+    match &node.tree {
+        Tree::Text(text) => Ok(text.clone()),
+        Tree::Bool(_) | Tree::Number(_) => Ok(node.value().to_string()),
+        Tree::List(_) | Tree::Null | Tree::Object(_) => {
+            let text = format!("Expected text at {} but found {}", node.at, node.token());
+            Err(Fault { at: node.at, cause: Exception::argument(text) })
         }
     }
 }
@@ -210,6 +261,21 @@ fn index(role: &str, what: &str, node: &Node, remote: bool) -> Read<Value> {
     if entry.get("field_security").is_some_and(|security| security.get("grant").is_none()) {
         return fault(node.end, format!("{what}. field_security requires grant if except is given"));
     }
+    if let Some(security) = entry.get("field_security") {
+        let fields = |key| -> Vec<&str> {
+            security.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+        };
+        let (grant, except) = (fields("grant"), fields("except"));
+        if !privileges::covers_names(&grant, &except) {
+            let text = format!(
+                "Exceptions for field permissions must be a subset of the granted fields but {} is not a subset of {}",
+                except.join(","),
+                grant.join(",")
+            );
+            let cause = Exception::parse(format!("{what} - {text}")).because(Exception::new("security_exception", text));
+            return Err(Fault { at: node.end, cause });
+        }
+    }
     let mut ordered = Map::new();
     for name in ["names", "privileges", "field_security", "query"] {
         if let Some(value) = entry.remove(name) {
@@ -235,6 +301,9 @@ fn field_security(role: &str, what: &str, node: &Node) -> Read<Value> {
     let mut security = Map::new();
     for field in fields {
         match field.name.as_str() {
+            name @ ("grant" | "except") if matches!(field.node.tree, Tree::Null) => {
+                return fault(field.node.at, format!("{what}. {name} must not be null."));
+            }
             name @ ("grant" | "except") => {
                 security.insert(name.to_owned(), strings(role, name, &field.node)?);
             }
@@ -284,10 +353,6 @@ fn application(what: &str, node: &Node) -> Read<Value> {
         None | Some("") => refuse("application privileges must have an application name"),
         _ if privileges.is_empty() => refuse("application privileges must define at least one privilege"),
         _ if resources.is_empty() => refuse("application privileges must refer to at least one resource"),
-        // There such a pattern is stored and then breaks every request of its holder.
-        _ if resources.iter().any(|resource| resource.starts_with('/')) => {
-            refuse("application resources that are regular expressions are not supported")
-        }
         Some(name) => Ok(json!({ "application": name, "privileges": privileges, "resources": resources })),
     }
 }
@@ -318,22 +383,6 @@ fn remote_cluster(role: &str, what: &str, node: &Node) -> Read<Value> {
         }
     }
     Ok(entry.into())
-}
-
-fn global(node: &Node) -> Read<Value> {
-    let wrong = |at: Position, expected: &str, found: &str| {
-        let text = format!("[{at}] failed to parse privilege. expected {expected} but found [{found}] instead");
-        Err(Fault { at, cause: Exception::content(text) })
-    };
-    let Tree::Object(fields) = &node.tree else { return wrong(node.at, "[START_OBJECT]", node.token()) };
-    if let Some(field) = fields.iter().find(|field| !GLOBAL.contains(&field.name.as_str())) {
-        return wrong(field.at, "one of [application,profile,role]", &field.name);
-    }
-    let given = values(fields);
-    if given.is_empty() {
-        return Ok(given.into());
-    }
-    Ok(GLOBAL.iter().map(|name| ((*name).to_owned(), given.get(*name).cloned().unwrap_or_else(|| json!({})))).collect())
 }
 
 fn restriction(role: &str, node: &Node) -> Read<Value> {
@@ -460,10 +509,11 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-const GLOBAL: [&str; 3] = ["application", "profile", "role"];
+/// Of a role, in UTF-16 units as Java counts.
+const LONGEST_DESCRIPTION: usize = 1_000;
 
 /// Keys in the order of answers, and what stands in for one that is always there.
-const KEYS: [(&str, Option<&str>); 10] = [
+const KEYS: [(&str, Option<&str>); 11] = [
     ("cluster", Some("[]")),
     ("global", None),
     ("indices", Some("[]")),
@@ -474,4 +524,5 @@ const KEYS: [(&str, Option<&str>); 10] = [
     ("remote_indices", None),
     ("remote_cluster", None),
     ("restriction", None),
+    ("description", None),
 ];

@@ -64,8 +64,9 @@ impl Api {
         let principal = call.principal;
         let itself = selection.names_only(principal) && !limited_by;
         let own = selection.is_own(principal);
-        if !(access::may(principal, &GET) || itself || own && access::may_own(principal)) {
-            return Err(call.deny(if own { &GET_OWN } else { &GET }));
+        let action = if own { &GET_OWN } else { &GET };
+        if !(itself || access::may(principal, action)) {
+            return Err(call.deny(action));
         }
         let by_id = selection.ids.is_some();
         let mut filter = self.filter(selection, principal).await?;
@@ -86,8 +87,9 @@ impl Api {
 
         let principal = call.principal;
         let own = selection.is_own(principal) || selection.names_only(principal);
-        if !(access::may(principal, &INVALIDATE) || own && access::may_own(principal)) {
-            return Err(call.deny(if own { &INVALIDATE_OWN } else { &INVALIDATE }));
+        let action = if own { &INVALIDATE_OWN } else { &INVALIDATE };
+        if !access::may(principal, action) {
+            return Err(call.deny(action));
         }
         let owner = selection.owner;
         let filter = self.filter(selection, principal).await?;
@@ -274,27 +276,13 @@ const INVALIDATE_WORDS: Words = Words {
     name: "only one of [api key id(s), api key name] can be specified",
 };
 
-const GET: Action = Action {
-    name: "cluster:admin/xpack/security/api_key/get",
-    privileges: &["read_security", "manage_api_key"],
-    granted_by: ", this action is granted by the cluster privileges [read_security,manage_api_key,manage_security,all]",
-};
+const GET: Action = Action::named("cluster:admin/xpack/security/api_key/get");
 
-const GET_OWN: Action = Action {
-    granted_by: ", this action is granted by the cluster privileges [manage_own_api_key,read_security,manage_api_key,manage_security,all]",
-    ..GET
-};
+const GET_OWN: Action = GET.concerning_own_keys();
 
-const INVALIDATE: Action = Action {
-    name: "cluster:admin/xpack/security/api_key/invalidate",
-    privileges: &["manage_api_key"],
-    granted_by: ", this action is granted by the cluster privileges [manage_api_key,manage_security,all]",
-};
+const INVALIDATE: Action = Action::named("cluster:admin/xpack/security/api_key/invalidate");
 
-const INVALIDATE_OWN: Action = Action {
-    granted_by: ", this action is granted by the cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]",
-    ..INVALIDATE
-};
+const INVALIDATE_OWN: Action = INVALIDATE.concerning_own_keys();
 
 /// Shorthand for denials inside this folder.
 impl Call<'_> {

@@ -7,8 +7,9 @@ use super::*;
 use crate::{
     config::Config,
     identify::Registers,
-    model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp, role::Privileges},
+    model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp},
     passwords::Passwords,
+    privileges::Privileges,
     store::{AnyStore, KeyFilter, Page, memory::Memory},
     telemetry::metrics::Metrics,
 };

@@ -165,20 +165,8 @@ fn refuse(validation: &Validation) -> Result<(), Failure> {
     Err(Failure::Grant { error, description })
 }
 
-const CREATE: Action = Action {
-    name: "cluster:admin/xpack/security/token/create",
-    privileges: &["manage_token"],
-    granted_by: ", this action is granted by the cluster privileges [manage_token,manage_security,all]",
-};
+const CREATE: Action = Action::named("cluster:admin/xpack/security/token/create");
 
-const REFRESH: Action = Action {
-    name: "cluster:admin/xpack/security/token/refresh",
-    privileges: &["manage_token", "manage_saml"],
-    granted_by: ", this action is granted by the cluster privileges [manage_saml,manage_token,manage_security,all]",
-};
+const REFRESH: Action = Action::named("cluster:admin/xpack/security/token/refresh");
 
-const INVALIDATE: Action = Action {
-    name: "cluster:admin/xpack/security/token/invalidate",
-    privileges: &["manage_token", "manage_saml", "delegate_pki"],
-    granted_by: ", this action is granted by the cluster privileges [delegate_pki,manage_saml,manage_token,manage_security,all]",
-};
+const INVALIDATE: Action = Action::named("cluster:admin/xpack/security/token/invalidate");

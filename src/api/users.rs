@@ -216,20 +216,8 @@ fn mistyped(field: &Field, kind: &str) -> Exception {
 const ANONYMOUS: &str = "_anonymous";
 const INVALID_USER: &str = "validation_exception";
 
-const GET: Action = Action {
-    name: "cluster:admin/xpack/security/user/get",
-    privileges: &["read_security"],
-    granted_by: ", this action is granted by the cluster privileges [read_security,manage_security,all]",
-};
+const GET: Action = Action::named("cluster:admin/xpack/security/user/get");
 
-const DELETE: Action = Action {
-    name: "cluster:admin/xpack/security/user/delete",
-    privileges: &["manage_security"],
-    granted_by: ", this action is granted by the cluster privileges [manage_security,all]",
-};
+const DELETE: Action = Action::named("cluster:admin/xpack/security/user/delete");
 
-const PUT: Action = Action {
-    name: "cluster:admin/xpack/security/user/put",
-    privileges: &["manage_security"],
-    granted_by: ", this action is granted by the cluster privileges [manage_security,all]",
-};
+const PUT: Action = Action::named("cluster:admin/xpack/security/user/put");

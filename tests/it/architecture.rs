@@ -3,10 +3,11 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Open to every module below them in the table.
-const COMMON: &[&str] = &["model", "clock", "secret", "config", "telemetry"];
+const COMMON: &[&str] = &["privileges", "model", "clock", "secret", "config", "telemetry"];
 
 /// Module, and what it may use besides [`COMMON`] lines above it and itself.
 const DIRECTIONS: &[(&str, &[&str])] = &[
+    ("privileges", &[]),
     ("model", &[]),
     ("clock", &[]),
     ("secret", &[]),

@@ -9,7 +9,7 @@ use crate::{
     api::{
         Api, Call, Reply,
         access::{self, Action},
-        descriptor,
+        descriptor::{self, Kind},
         failure::{Failure, INVALID_REQUEST, Validation},
         form::Form,
         json::{Field, Tree, values},
@@ -135,7 +135,7 @@ fn descriptors(form: &Form, field: &Field) -> Result<Map<String, Value>, Excepti
     };
     roles
         .iter()
-        .map(|role| match descriptor::read(&role.name, &role.node) {
+        .map(|role| match descriptor::read(Kind::Key, &role.name, &role.node) {
             Ok(read) => Ok((role.name.clone(), read.into())),
             Err(fault) => {
                 let text = format!("[{}] [{name}] failed to parse field [{}]", fault.at, role.name);
@@ -163,8 +163,4 @@ fn creator(principal: &Principal) -> Creator {
     Creator { identity: principal.identity.clone(), realm: realm.clone() }
 }
 
-const CREATE: Action = Action {
-    name: "cluster:admin/xpack/security/api_key/create",
-    privileges: &["manage_own_api_key"],
-    granted_by: ", this action is granted by the cluster privileges [manage_own_api_key,manage_api_key,manage_security,all]",
-};
+const CREATE: Action = Action::named("cluster:admin/xpack/security/api_key/create").concerning_own_keys();

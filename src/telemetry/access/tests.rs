@@ -39,7 +39,7 @@ fn principal(name: &str) -> Principal {
         ..Identity::default()
     };
     let realm = RealmRef { name: "default_native".into(), kind: "native".into() };
-    let privileges = crate::model::role::Privileges::default();
+    let privileges = crate::privileges::Privileges::default();
     let api_key = Some(ApiKeyRef { id: KeyId("id1".into()), name: None });
     Principal { api_key, ..Principal::new(identity, realm, AuthenticationType::ApiKey, privileges) }
 }

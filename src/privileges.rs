@@ -1,0 +1,171 @@
+//! What a principal may do: role descriptors compiled once, and the decisions that they give (API page sections 11–13).
+//!
+//! A decision allocates nothing. Comparing patterns (`_has_privileges`) is slower and bounded. What is not understood
+//! grants nothing: an unknown privilege, a pattern that is none, an entry with document or field level security, which
+//! nothing here could enforce.
+
+mod answer;
+mod application;
+mod builtin;
+mod expression;
+mod grant;
+mod listing;
+mod named;
+mod pattern;
+mod regex;
+mod restricted;
+mod table;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+pub use self::{
+    answer::{Answer, ApplicationQuestion, Held, IndexQuestion, Question},
+    application::wrong_application,
+    builtin::{reserved_roles, service_accounts},
+    listing::listing,
+    named::{
+        REMOTE_CLUSTER, cluster_names, granting_cluster, granting_index, index_names, is_cluster_privilege,
+        is_index_privilege, unknown_cluster_privilege, unknown_index_privilege,
+    },
+    pattern::{covers_names, is_valid as is_valid_pattern},
+};
+use self::grant::Grant;
+
+/// What a principal may do, compiled from role descriptors. By default nothing; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Privileges(Arc<Compiled>);
+
+#[derive(Debug, Default)]
+struct Compiled {
+    /// What every one of these allows is allowed; none allows nothing.
+    grants: Box<[Grant]>,
+    /// Names of the descriptors of a user: its effective roles, sorted.
+    roles: Box<[Box<str>]>,
+    /// Whether a descriptor is for one workflow only.
+    workflow: bool,
+}
+
+impl Privileges {
+    /// Of a user: the union of `descriptors`, name → descriptor.
+    #[must_use]
+    pub fn of_user(descriptors: &Map<String, Value>) -> Self {
+        let mut roles: Vec<Box<str>> = descriptors.keys().map(|name| name.as_str().into()).collect();
+        roles.sort_unstable();
+        let workflow = descriptors.values().any(is_for_workflow);
+        Self(Arc::new(Compiled { grants: [Grant::of(descriptors)].into(), roles: roles.into(), workflow }))
+    }
+
+    /// Of an API key: what both its own descriptors and its owner's snapshot allow (API page section 11). Without
+    /// descriptors of its own the snapshot decides alone.
+    #[must_use]
+    pub fn of_key(assigned: &Map<String, Value>, limited_by: &Map<String, Value>) -> Self {
+        let limit = Grant::of(limited_by);
+        let grants = if assigned.is_empty() { Box::from([limit]) } else { Box::from([Grant::of(assigned), limit]) };
+        let workflow = assigned.values().chain(limited_by.values()).any(is_for_workflow);
+        Self(Arc::new(Compiled { grants, roles: Box::default(), workflow }))
+    }
+
+    /// Names of the roles of a user that exist, sorted; none for API keys.
+    #[must_use]
+    pub fn roles(&self) -> &[Box<str>] {
+        &self.0.roles
+    }
+
+    /// Whether nothing on the cluster is forbidden. Whether an index is restricted does not matter: whoever holds the
+    /// cluster privilege `all` may make users and roles.
+    #[must_use]
+    pub fn allows_everything(&self) -> bool {
+        self.allow(|grant| grant.is_total())
+    }
+
+    /// Whether a cluster action is allowed, whomever it concerns.
+    #[must_use]
+    pub fn allows_cluster_action(&self, action: &str) -> bool {
+        self.allow(|grant| grant.cluster.allows(action, named::Parts::Data))
+    }
+
+    /// Whether an action on API keys is allowed where it concerns nobody's keys but the caller's own.
+    #[must_use]
+    pub fn allows_own_keys_action(&self, action: &str) -> bool {
+        let own = named::is_own_keys_action(action);
+        self.allow(|grant| own && grant.own_keys || grant.cluster.allows(action, named::Parts::Data))
+    }
+
+    /// Whether an action on an index, alias or data stream of that very name is allowed; a name may end in `::data` or
+    /// `::failures`.
+    #[must_use]
+    pub fn allows_index_action(&self, action: &str, index: &str) -> bool {
+        self.allow(|grant| grant.indices.iter().any(|entry| entry.allows(action, index)))
+    }
+
+    /// Whether an action is allowed on any index at all.
+    #[must_use]
+    pub fn allows_index_action_somewhere(&self, action: &str) -> bool {
+        self.allow(|grant| grant.indices.iter().any(|entry| entry.allows_somewhere(action)))
+    }
+
+    /// Whether the user called so may be acted for.
+    #[must_use]
+    pub fn may_run_as(&self, name: &str) -> bool {
+        self.allow(|grant| grant.run_as.iter().any(|pattern| pattern.matches(name)))
+    }
+
+    /// Whether the privileges of an application may be managed by the global privilege alone.
+    #[must_use]
+    pub fn manages_application(&self, application: &str) -> bool {
+        self.allow(|grant| grant.manages.iter().any(|pattern| pattern.matches(application)))
+    }
+
+    /// Whether the data that an application keeps in user profiles may be written by the global privilege alone.
+    #[must_use]
+    pub fn writes_profile_data(&self, application: &str) -> bool {
+        self.allow(|grant| grant.writes_profiles.iter().any(|pattern| pattern.matches(application)))
+    }
+
+    /// Whether a role with this descriptor may be put by the global privilege alone: it grants nothing but privileges
+    /// on indices, and only those that the global privilege names.
+    #[must_use]
+    pub fn may_put_role(&self, descriptor: &Map<String, Value>) -> bool {
+        self.allow(|grant| grant.may_put_role(descriptor))
+    }
+
+    /// Whether the caller is bound to a workflow. None is served here, so every request of such a caller is refused.
+    #[must_use]
+    pub fn is_workflow_restricted(&self) -> bool {
+        self.0.workflow
+    }
+
+    fn allow(&self, question: impl Fn(&Grant) -> bool) -> bool {
+        !self.0.workflow && !self.0.grants.is_empty() && self.0.grants.iter().all(question)
+    }
+}
+
+/// What is said of a workflow that does not exist.
+#[must_use]
+pub fn unknown_workflow(name: &str) -> String {
+    format!("Unknown workflow [{name}]. A workflow must be one of the predefined workflow names [{WORKFLOW}].")
+}
+
+fn is_for_workflow(descriptor: &Value) -> bool {
+    let workflows = descriptor.get("restriction").and_then(|restriction| restriction.get("workflows"));
+    workflows.is_some_and(|workflows| !workflows.is_null())
+}
+
+/// The texts of a list, or of a single text.
+fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    let (one, many) = (value.and_then(Value::as_str), value.and_then(Value::as_array));
+    one.into_iter().chain(many.into_iter().flatten().filter_map(Value::as_str))
+}
+
+/// The objects of a list.
+fn entries<'a>(descriptor: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    descriptor.get(key).and_then(Value::as_array).into_iter().flatten().filter(|entry| entry.is_object())
+}
+
+/// The only workflow that Elasticsearch knows.
+pub const WORKFLOW: &str = "search_application_query";
+
+#[cfg(test)]
+mod tests;
