@@ -19,12 +19,13 @@ use searchgate::{
         socket::{Socket, Transport},
     },
     model::{Identity, RealmRef, Timestamp},
+    privileges::{Privileges, reserved_roles},
     store::Creator,
     telemetry::{AccessEvent, Telemetry},
     upstream::client::{Dial, Pool},
     users::Users,
 };
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio_util::sync::CancellationToken;
 
@@ -142,6 +143,21 @@ pub(crate) fn event() -> AccessEvent<'static> {
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         aborted: false,
     }
+}
+
+/// A key of a superuser that may read and write some indices.
+pub(crate) fn limited() -> Privileges {
+    let assigned = json!({ "ingest": {
+        "cluster": ["monitor", "manage_own_api_key", "cluster:admin/ingest/pipeline/get"],
+        "indices": [
+            { "names": ["metrics-*", "/traces-[a-z]+-.*/"], "privileges": ["create_doc", "auto_configure"] },
+            { "names": ["logs-*", "events"], "privileges": ["read", "view_index_metadata"] },
+        ],
+        "run_as": ["agent-*"],
+    } });
+    let limits = json!({ "superuser": reserved_roles().get("superuser") });
+    let map = |value: &Value| value.as_object().cloned().unwrap_or_default();
+    Privileges::of_key(&map(&assigned), &map(&limits))
 }
 
 /// Where clients come from.

@@ -7,7 +7,7 @@ mod harness;
 use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use harness::{Connection, Gateway, NOW, TARGET, event, head, peer};
+use harness::{Connection, Gateway, NOW, TARGET, event, head, limited, peer};
 use searchgate::{
     forward::headers,
     identify::Evidence,
@@ -57,6 +57,13 @@ fn stages(criterion: &mut Criterion) {
             |headers| headers::clean_request(headers, &peer, false),
             criterion::BatchSize::SmallInput,
         );
+    });
+    let limited = limited();
+    group.bench_function("decide a cluster action", |bencher| {
+        bencher.iter(|| limited.allows_cluster_action(black_box("cluster:monitor/health")));
+    });
+    group.bench_function("decide an index action", |bencher| {
+        bencher.iter(|| limited.allows_index_action(black_box("indices:data/read/search"), black_box("logs-app-7")));
     });
     let writer = Writer::start("bench", || Ok(Box::new(std::io::sink()))).expect("a thread");
     let log = AccessLog::new(Format::Ecs, writer.clone());

@@ -14,6 +14,7 @@ use crate::{
     body::{Body, BodyError},
     clock::Clock,
     config::Limits,
+    documents::Documents,
     identify::Realms,
     keys::Keys,
     listener::peer::Peer,
@@ -39,6 +40,7 @@ mod keys;
 mod life;
 mod media;
 mod names;
+mod nodes;
 mod profiles;
 mod query;
 mod rights;
@@ -67,6 +69,8 @@ pub struct Api {
     pub tokens: Arc<Tokens>,
     /// The roles.
     pub roles: Arc<Roles>,
+    /// What else is kept by name.
+    pub documents: Documents,
     /// Prove whom a grant is for.
     pub realms: Arc<Realms>,
     /// Told of every change.
@@ -179,7 +183,7 @@ impl Api {
             (Endpoint::Keys, "GET") => self.keys(&mut call).await,
             (Endpoint::Keys, "DELETE") => self.invalidate_keys(&mut call).await,
             (Endpoint::Keys, _) => self.create_key(&mut call).await,
-            (Endpoint::ListPrivileges, _) => rights::list(&mut call),
+            (Endpoint::ListPrivileges, _) => self.list_privileges(&mut call).await,
             (Endpoint::OwnPrivileges, _) => self.has_privileges(&mut call).await,
             (Endpoint::Password, _) => self.change_password(&mut call).await,
             (Endpoint::PrivilegeCache, _) => caches::clear_privileges(&mut call),

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::{
     clock::Clock,
+    documents::Documents,
     config,
     keys::Keys,
     listener::peer::Peer,
@@ -78,6 +79,8 @@ pub struct Registers {
     pub tokens: Arc<Tokens>,
     /// Roles.
     pub roles: Arc<Roles>,
+    /// What is kept by name, roles among it.
+    pub documents: Documents,
     /// Told by all of them of what stopped being so.
     pub revocations: Arc<Revocations>,
 }
@@ -91,12 +94,14 @@ impl Registers {
             let revocations = Arc::clone(&revocations);
             Arc::new(move |change| revocations.revoke(change.into()))
         };
+        let documents = Documents::new(store.clone(), Arc::clone(&announce));
         let (keys, tokens) = (config.api_keys.clone(), config.tokens.clone());
         Self {
             users: Arc::new(Users::new(store.clone(), passwords, Arc::clone(&announce))),
             keys: Arc::new(Keys::new(store.clone(), clock.clone(), keys, Arc::clone(&announce))),
             tokens: Arc::new(Tokens::new(store.clone(), clock.clone(), tokens, announce)),
-            roles: Arc::new(Roles::new(store.clone())),
+            roles: Arc::new(Roles::new(documents.clone())),
+            documents,
             revocations,
         }
     }
@@ -128,7 +133,7 @@ impl Realms {
         metrics: Arc<Metrics>,
         audit: Audit,
     ) -> Self {
-        let Registers { users, keys, tokens, roles, revocations } = registers;
+        let Registers { users, keys, tokens, roles, revocations, documents: _ } = registers;
         let common_roles = config.anonymous.roles.iter().map(|role| role.as_str().into()).collect();
         let throttle = Throttle::new(config.throttle.clone());
         Self {
@@ -178,6 +183,12 @@ impl Realms {
             },
             Err(error) => Err(self.refuse(error, None, None, evidence)),
         }
+    }
+
+    /// Whether there is a realm of that name, tokens and keys aside.
+    #[must_use]
+    pub fn has(&self, realm: &str) -> bool {
+        self.chain.iter().any(|named| named.is_configured() && *named.name.name == *realm)
     }
 
     /// Whose the credentials are that a body of the API holds. They come with no other circumstances: nobody is run as.

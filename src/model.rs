@@ -5,7 +5,6 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-
 use crate::privileges::Privileges;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use self::grant::Grant;
 pub use self::{
     answer::{Answer, ApplicationQuestion, Held, IndexQuestion, Question},
     application::wrong_application,
@@ -31,7 +32,6 @@ pub use self::{
     },
     pattern::{covers_names, is_valid as is_valid_pattern},
 };
-use self::grant::Grant;
 
 /// What a principal may do, compiled from role descriptors. By default nothing; cheap to clone.
 #[derive(Clone, Debug, Default)]

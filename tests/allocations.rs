@@ -8,7 +8,7 @@ mod harness;
 use std::hint::black_box;
 
 use allocation_counter::{AllocationInfo, measure};
-use harness::{Connection, Gateway, NOW, TARGET, event, head, peer};
+use harness::{Connection, Gateway, NOW, TARGET, event, head, limited, peer};
 use searchgate::{
     forward::headers,
     identify::Evidence,
@@ -45,6 +45,26 @@ const REQUESTS: u64 = 256;
 /// | not its own: the pipe in place of a socket; a share of the access log's buffers, which grow meanwhile | 3960 |
 const AN_IDLE_CONNECTION: i64 = 25 * 1024;
 const CONNECTIONS: u8 = 64;
+
+#[test]
+fn a_decision_allocates_nothing() {
+    let limited = limited();
+    let index = |name| limited.allows_index_action("indices:data/read/search", name);
+    assert!(index("logs-app-7") && !index(".security"), "what is made at first use is made");
+    let counted = measure(|| {
+        for name in ["logs-app-7", "metrics-1", ".security-7", "other::failures", "über"] {
+            black_box(index(black_box(name)));
+        }
+        for action in ["cluster:monitor/health", "cluster:admin/xpack/security/api_key/create", "indices:admin/create"]
+        {
+            black_box(limited.allows_cluster_action(black_box(action)));
+            black_box(limited.allows_own_keys_action(black_box(action)));
+            black_box(limited.allows_index_action_somewhere(black_box(action)));
+        }
+        black_box(limited.may_run_as(black_box("someone")));
+    });
+    assert_eq!(counted.count_total, 0);
+}
 
 #[test]
 fn a_cached_request_stays_within_its_budget() {

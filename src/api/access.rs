@@ -34,7 +34,11 @@ pub(super) fn key(principal: &Principal) -> Option<&ApiKeyRef> {
 /// Whether a caller holds what an action asks.
 pub(super) fn may(principal: &Principal, action: &Action) -> bool {
     let privileges = &principal.privileges;
-    if action.own { privileges.allows_own_keys_action(action.name) } else { privileges.allows_cluster_action(action.name) }
+    if action.own {
+        privileges.allows_own_keys_action(action.name)
+    } else {
+        privileges.allows_cluster_action(action.name)
+    }
 }
 
 /// Refuses a caller who does not hold what an action asks.

@@ -75,7 +75,7 @@ pub(super) fn read(kind: Kind, role: &str, node: &Node) -> Read<Map<String, Valu
                 };
                 read.insert(name.to_owned(), values(fields).into())
             }
-            "global" => read.insert(name.to_owned(), global::read(role, node)?),
+            "global" => read.insert(name.to_owned(), global::read(node)?),
             "restriction" if kind == Kind::Key => read.insert(name.to_owned(), restriction(role, node)?),
             "description" if kind == Kind::Role => read.insert(name.to_owned(), description(node)?.into()),
             // Taken and ignored, as there.
@@ -116,7 +116,8 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
     let list = |of: &Value, key: &str| of.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let whole = Value::Object(descriptor.clone());
     for privilege in list(&whole, "cluster").iter().filter_map(Value::as_str) {
-        validation.refuse(!privileges::is_cluster_privilege(privilege), privileges::unknown_cluster_privilege(privilege));
+        validation
+            .refuse(!privileges::is_cluster_privilege(privilege), privileges::unknown_cluster_privilege(privilege));
     }
     for entry in list(&whole, "indices").iter().chain(&list(&whole, "remote_indices")) {
         let privileges = list(entry, "privileges");
@@ -134,10 +135,8 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
                 name.contains(',') && !name.starts_with('/'),
                 format!("commas [,] are not allowed in the index name expression [{name}]"),
             );
-            validation.refuse(
-                !privileges::is_valid_pattern(name),
-                format!("invalid regular expression pattern [{name}]"),
-            );
+            validation
+                .refuse(!privileges::is_valid_pattern(name), format!("invalid regular expression pattern [{name}]"));
             validation.refuse(
                 name.contains("::"),
                 format!("selectors [::] are not allowed in the index name expression [{name}]"),
@@ -272,7 +271,8 @@ fn index(role: &str, what: &str, node: &Node, remote: bool) -> Read<Value> {
                 except.join(","),
                 grant.join(",")
             );
-            let cause = Exception::parse(format!("{what} - {text}")).because(Exception::new("security_exception", text));
+            let cause =
+                Exception::parse(format!("{what} - {text}")).because(Exception::new("security_exception", text));
             return Err(Fault { at: node.end, cause });
         }
     }
@@ -365,6 +365,10 @@ fn remote_cluster(role: &str, what: &str, node: &Node) -> Read<Value> {
         if !matches!(name, "privileges" | "clusters") {
             return fault(field.node.at, format!("{what}. unexpected field [{name}]"));
         }
+        if matches!(field.node.tree, Tree::Null) {
+            let text = format!("could not parse [{name}] field. expected a string array but found null value instead");
+            return Err(Fault { at: field.node.at, cause: within(role, Exception::parse(text)) });
+        }
         let texts = strings(role, name, &field.node)?;
         let unknown = |text: &&Value| !matches!(text.as_str(), Some("monitor_enrich" | "monitor_stats"));
         if let Some(Value::String(unknown)) = texts.as_array().and_then(|texts| texts.iter().find(unknown))
@@ -377,10 +381,21 @@ fn remote_cluster(role: &str, what: &str, node: &Node) -> Read<Value> {
         }
         entry.insert(name.to_owned(), texts);
     }
-    for required in ["privileges", "clusters"] {
-        if entry.get(required).is_none_or(is_empty) {
-            return fault(node.end, format!("{what}. missing required [{required}] field"));
+    for (given, other) in [("privileges", "clusters"), ("clusters", "privileges")] {
+        if entry.contains_key(given) && !entry.contains_key(other) {
+            return fault(node.end, format!("{what}. [{other}] must be defined when [{given}] are defined "));
         }
+    }
+    let refuse = |text: String| Err(Fault { at: node.end, cause: Exception::argument(text) });
+    if entry.is_empty() || entry.values().any(is_empty) {
+        return refuse("remote cluster groups must not be null or empty".to_owned());
+    }
+    let clusters = entry.get("clusters").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    if clusters.clone().any(str::is_empty) {
+        let all = clusters.collect::<Vec<_>>().join(",");
+        return refuse(format!(
+            "remote_cluster clusters aliases must contain valid non-empty, non-null values [{all}]"
+        ));
     }
     Ok(entry.into())
 }
@@ -421,12 +436,17 @@ fn each(what: &str, name: &str, node: &Node, one: impl Fn(&Node) -> Read<Value>)
     }
 }
 
-/// A list of texts or nothing.
+/// A list of texts or nothing, of a part of the role.
 fn strings(role: &str, name: &str, node: &Node) -> Read<Value> {
-    let wrong = |at: Position, text: String| {
-        let cause = Exception::parse(format!("failed to parse role [{role}]")).because(Exception::parse(text));
-        Err(Fault { at, cause })
-    };
+    list(name, node).map_err(|fault| Fault { cause: within(role, fault.cause), ..fault })
+}
+
+fn within(role: &str, cause: Exception) -> Exception {
+    Exception::parse(format!("failed to parse role [{role}]")).because(cause)
+}
+
+/// A list of texts or nothing.
+fn list(name: &str, node: &Node) -> Read<Value> {
     match &node.tree {
         Tree::Null => Ok(json!([])),
         Tree::List(items) => items
@@ -436,7 +456,7 @@ fn strings(role: &str, name: &str, node: &Node) -> Read<Value> {
                     return Ok(Value::from(text.as_str()));
                 }
                 let token = item.token();
-                wrong(
+                fault(
                     item.at,
                     format!(
                         "could not parse [null] field. expected a string array but one of the value in the array is [{token}]"
@@ -446,7 +466,7 @@ fn strings(role: &str, name: &str, node: &Node) -> Read<Value> {
             .collect(),
         _ => {
             let token = node.token();
-            wrong(
+            fault(
                 node.at,
                 format!("could not parse [{name}] field. expected a string array but found [{token}] value instead"),
             )
@@ -454,11 +474,13 @@ fn strings(role: &str, name: &str, node: &Node) -> Read<Value> {
     }
 }
 
-/// A text, or a list of them with at least one.
+/// A text, or a list of them; with at least one where they are names.
 fn string_or_strings(role: &str, what: &str, name: &str, node: &Node) -> Read<Value> {
     match &node.tree {
         Tree::Text(text) => Ok(json!([text])),
-        Tree::List(items) if items.is_empty() => fault(node.end, format!("{what}. [{name}] cannot be an empty array")),
+        Tree::List(items) if items.is_empty() && name == "names" => {
+            fault(node.end, format!("{what}. [{name}] cannot be an empty array"))
+        }
         Tree::List(_) => strings(role, name, node),
         _ => {
             let token = node.token();
@@ -505,6 +527,7 @@ fn is_empty(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.is_empty(),
         Value::Object(members) => members.is_empty(),
+        Value::String(text) => text.is_empty(),
         _ => false,
     }
 }
@@ -526,3 +549,6 @@ const KEYS: [(&str, Option<&str>); 11] = [
     ("restriction", None),
     ("description", None),
 ];
+
+#[cfg(test)]
+mod tests;

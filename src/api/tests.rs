@@ -21,7 +21,7 @@ fn api() -> Api {
     let mut config = Config::default();
     config.api_keys.max_per_owner = 100;
     let registers = Registers::new(&store, Passwords::start(1, 4), &clock, &config);
-    let Registers { users, keys, tokens, roles, .. } = registers.clone();
+    let Registers { users, keys, tokens, roles, documents, .. } = registers.clone();
     let realms = Realms::new(&config.authentication, 100, registers, clock.clone(), Metrics::new(&[]), Audit::off());
     Api {
         authorizer: Authorizer::new(Audit::off()),
@@ -29,6 +29,7 @@ fn api() -> Api {
         users,
         tokens,
         roles,
+        documents,
         realms: Arc::new(realms),
         audit: Audit::off(),
         clock,

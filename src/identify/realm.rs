@@ -15,13 +15,13 @@ use crate::{
     },
     keys::{KeyVerdict, Keys},
     model::{ApiKeyRef, AuthenticationType, Identity, KeyId, Principal, RealmRef, Timestamp},
-    privileges::Privileges,
     passwords::Busy,
+    privileges::Privileges,
     roles::Roles,
     secret::SecretText,
     store::{ApiKeyRecord, DocumentKind, StoreError, UserNamespace},
     tokens::{TokenVerdict, Tokens},
-    users::{Users, UsersError},
+    users::{Users, UsersError, is_reserved},
 };
 
 /// One way of proving who a caller is.
@@ -100,6 +100,11 @@ impl Named {
             | config::Realm::Pki { .. } => None,
         }));
         chain
+    }
+
+    /// Whether the configuration names it: tokens and keys are always judged.
+    pub(super) fn is_configured(&self) -> bool {
+        !matches!(self.realm, Realm::ApiKey | Realm::Token)
     }
 
     /// Judges what a caller presents.
@@ -255,11 +260,6 @@ pub(super) fn anonymous(config: &config::Anonymous) -> Option<Identity> {
         roles: config.roles.iter().map(|role| role.as_str().into()).collect(),
         ..Identity::default()
     })
-}
-
-/// The built-in users that exist here. Nobody else can have their names.
-fn is_reserved(username: &str) -> bool {
-    username == "elastic"
 }
 
 const ANONYMOUS_REALM: &str = "__anonymous";

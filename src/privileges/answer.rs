@@ -121,9 +121,7 @@ fn covers_cluster(grant: &Grant, asked: &str) -> bool {
         // Whoever may manage all keys may manage its own.
         _ if own => pattern::expression(&grant::action_pattern(named::KEYS), expressions),
         Some(named) => grant::actions_of(named, expressions),
-        None if named::is_cluster_action(asked) => {
-            pattern::expression(&grant::action_pattern(asked), expressions)
-        }
+        None if named::is_cluster_action(asked) => pattern::expression(&grant::action_pattern(asked), expressions),
         None => return false,
     };
     let held = grant.cluster.expression(named::Parts::Data, expressions);

@@ -32,7 +32,8 @@ impl ApplicationGrant {
             return false;
         }
         let expressions = &mut Expressions::new();
-        let granted: Vec<Id> = self.privileges.iter().map(|name| actions(application, name, stored, expressions)).collect();
+        let granted: Vec<Id> =
+            self.privileges.iter().map(|name| actions(application, name, stored, expressions)).collect();
         let (granted, wanted) = (expressions.or(granted), actions(application, asked, stored, expressions));
         // A privilege that nobody defined has no actions; whoever holds it by its very name still holds it.
         let same = || self.privileges.iter().any(|name| **name == *asked) && self.privileges.len() == 1;

@@ -183,47 +183,6 @@ impl Expressions {
         self.is_empty(rest)
     }
 
-    /// Whether every pair of a text of the first and a text of the second of `part` is a pair of one of `granted`.
-    ///
-    /// # Errors
-    ///
-    /// [`TooComplex`].
-    pub(super) fn covers_pairs(&mut self, granted: &[(Id, Id)], part: (Id, Id)) -> Result<bool, TooComplex> {
-        let (wanted, names) = part;
-        if wanted == Self::NOTHING {
-            let all = self.or(granted.iter().map(|(_, names)| *names));
-            return self.covers(all, names);
-        }
-        // Texts of the first that the same members of `granted` have are alike: the second must be covered by these.
-        let (start, mut asked) = (granted.iter().map(|(first, _)| *first).collect::<Vec<_>>(), HashSet::new());
-        let (mut seen, mut open) = (HashSet::new(), vec![(wanted, start)]);
-        while let Some((wanted, states)) = open.pop() {
-            if self.blank(wanted) {
-                let ending = |state: &Id| self.blank(*state);
-                let holders: Vec<bool> = states.iter().map(ending).collect();
-                if asked.insert(holders.clone()) {
-                    let held = granted.iter().zip(holders).filter(|(_, holds)| *holds);
-                    let all = self.or(held.map(|((_, names), _)| *names).collect::<Vec<_>>());
-                    if !self.covers(all, names)? {
-                        return Ok(false);
-                    }
-                }
-            }
-            for first in self.firsts(states.iter().copied().chain([wanted])) {
-                let wanted = self.derive(wanted, first);
-                if wanted == Self::NOTHING {
-                    continue;
-                }
-                let states: Vec<Id> = states.iter().map(|state| self.derive(*state, first)).collect();
-                if seen.insert((wanted, states.clone())) {
-                    open.push((wanted, states));
-                }
-            }
-            self.bounded(seen.len())?;
-        }
-        Ok(true)
-    }
-
     /// Whether no text matches.
     ///
     /// # Errors
@@ -248,7 +207,11 @@ impl Expressions {
 
     /// Refuses to go on past the bound.
     pub(super) fn bounded(&self, states: usize) -> Result<(), TooComplex> {
-        if states > MOST_STATES || self.nodes.len() > MOST_NODES || self.steps > MOST_STEPS { Err(TooComplex) } else { Ok(()) }
+        if states > MOST_STATES || self.nodes.len() > MOST_NODES || self.steps > MOST_STEPS {
+            Err(TooComplex)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the empty text matches.

@@ -84,14 +84,16 @@ impl Grant {
             matches!(key.as_str(), "indices" | "metadata" | "transient_metadata" | "description") || silent(value)
         });
         let entries = descriptor.get("indices").and_then(Value::as_array);
-        only_indices && entries.is_some_and(|entries| {
-            !entries.is_empty() && entries.iter().all(|entry| {
-                let restricted = allows_restricted(entry);
-                texts(entry.get("names")).all(|name| {
-                    texts(entry.get("privileges")).all(|asked| covers(&self.roles, name, asked, restricted))
-                })
+        only_indices
+            && entries.is_some_and(|entries| {
+                !entries.is_empty()
+                    && entries.iter().all(|entry| {
+                        let restricted = allows_restricted(entry);
+                        texts(entry.get("names")).all(|name| {
+                            texts(entry.get("privileges")).all(|asked| covers(&self.roles, name, asked, restricted))
+                        })
+                    })
             })
-        })
     }
 }
 
@@ -202,21 +204,25 @@ pub(super) fn covers(grants: &[IndexGrant], name: &str, asked: &str, allow_restr
     }
     let (actions, parts) = match named::index(asked) {
         Some(named) => (actions_of(named, expressions), named.parts),
-        None if named::is_index_action(asked) => (pattern::expression(&action_pattern(asked), expressions), Parts::Data),
+        None if named::is_index_action(asked) => {
+            (pattern::expression(&action_pattern(asked), expressions), Parts::Data)
+        }
         None => return false,
     };
+    // Names of entries that grant the same add up, and so do actions of those that cover all names; as there, no more.
     let mut granted: Vec<(Id, Id)> = Vec::new();
     for grant in grants {
         let entry = grant.actions.expression(parts, expressions);
         let on = grant.expression(restricted, expressions);
         match granted.iter_mut().find(|(actions, _)| *actions == entry) {
-            _ if entry == Expressions::NOTHING => {}
             Some((_, names)) => *names = expressions.or([*names, on]),
             None => granted.push((entry, on)),
         }
     }
-    expressions.is_empty(names).is_ok_and(|empty| !empty)
-        && expressions.covers_pairs(&granted, (actions, names)).unwrap_or(false)
+    granted.retain(|(_, on)| expressions.covers(*on, names).unwrap_or(false));
+    let held = expressions.or(granted.into_iter().map(|(actions, _)| actions));
+    let anything = held != Expressions::NOTHING && expressions.is_empty(names).is_ok_and(|empty| !empty);
+    anything && expressions.covers(held, actions).unwrap_or(false)
 }
 
 /// The actions behind a named privilege.

@@ -19,7 +19,10 @@ pub fn listing(descriptors: &Map<String, Value>) -> Value {
         "applications": applications(all("applications")),
         "run_as": named("run_as"),
     });
-    let remote = [("remote_indices", indices(all("remote_indices"))), ("remote_cluster", distinct(all("remote_cluster").cloned()))];
+    let remote = [
+        ("remote_indices", indices(all("remote_indices"))),
+        ("remote_cluster", distinct(all("remote_cluster").cloned())),
+    ];
     for (key, entries) in remote {
         if let (Some(listing), false) = (listing.as_object_mut(), entries.is_empty()) {
             listing.insert(key.to_owned(), entries.into());
@@ -65,9 +68,7 @@ fn applications<'a>(entries: impl Iterator<Item = &'a Value>) -> Vec<Value> {
         let resources = texts(entry.get("resources")).collect();
         merged.entry((application, resources)).or_default().extend(texts(entry.get("privileges")));
     }
-    let show = |((application, resources), privileges)| {
-        json!({ "application": application, "privileges": privileges, "resources": resources })
-    };
+    let show = |((application, resources), privileges)| json!({ "application": application, "privileges": privileges, "resources": resources });
     merged.into_iter().map(show).collect()
 }
 

@@ -167,12 +167,16 @@ pub(super) const KEYS: &str = "cluster:admin/xpack/security/api_key/";
 const SECURITY: &str = "cluster:admin/xpack/security/*";
 const EVERYTHING: &[&str] = &["cluster:*", "indices:admin/template/*", "indices:admin/index_template/*"];
 const MANAGE_TRANSFORMS: &[&str] = &[
-    "cluster:admin/data_frame/*", "cluster:monitor/data_frame/*", "cluster:monitor/transform/*",
+    "cluster:admin/data_frame/*",
+    "cluster:monitor/data_frame/*",
+    "cluster:monitor/transform/*",
     "cluster:admin/transform/*",
 ];
 const MONITOR_TRANSFORMS: &[&str] = &["cluster:monitor/data_frame/*", "cluster:monitor/transform/*"];
 const MANAGE_INDEX: &[&str] = &[
-    "indices:monitor/*", "indices:admin/*", "indices:data/read/field_caps*",
+    "indices:monitor/*",
+    "indices:admin/*",
+    "indices:data/read/field_caps*",
     "indices:data/read/xpack/rollup/get/index/caps*",
 ];
 

@@ -133,7 +133,9 @@ fn patterns_of_actions_are_privileges_and_know_no_case() {
     assert!(raw.allows_cluster_action(MONITOR) && raw.allows_cluster_action("cluster:admin/ingest/pipeline/get"));
     assert!(!raw.allows_cluster_action("cluster:monitor/state"));
     assert!(raw.allows_index_action(SEARCH, "a") && !raw.allows_index_action("indices:data/read/get", "a"));
-    assert!(!user(json!({"cluster": ["indices:data/read/*", "nonsense"]})).allows_cluster_action("indices:data/read/get"));
+    assert!(
+        !user(json!({"cluster": ["indices:data/read/*", "nonsense"]})).allows_cluster_action("indices:data/read/get")
+    );
 }
 
 #[test]
@@ -152,8 +154,7 @@ fn restricted_indices_need_a_grant_that_says_so() {
 #[test]
 fn the_failure_store_has_privileges_of_its_own() {
     let on = |privilege| user(json!({"indices": [{"names": ["a"], "privileges": [privilege]}]}));
-    for (privilege, data, failures) in
-        [("read", true, false), ("read_failure_store", false, true), ("all", true, true)]
+    for (privilege, data, failures) in [("read", true, false), ("read_failure_store", false, true), ("all", true, true)]
     {
         assert_eq!(on(privilege).allows_index_action(SEARCH, "a"), data, "{privilege}");
         assert_eq!(on(privilege).allows_index_action(SEARCH, "a::data"), data, "{privilege}");
@@ -187,7 +188,11 @@ fn global_privileges_name_applications_and_roles() {
         })))
     };
     assert!(role("logs-a*", "read", json!([])));
-    assert!(!role("*", "read", json!([])) && !role("logs-a", "write", json!([])) && !role("logs-a", "read", json!(["monitor"])));
+    assert!(
+        !role("*", "read", json!([]))
+            && !role("logs-a", "write", json!([]))
+            && !role("logs-a", "read", json!(["monitor"]))
+    );
     assert!(!global.may_put_role(&Map::new()));
 }
 
@@ -195,17 +200,37 @@ fn global_privileges_name_applications_and_roles() {
 fn refusals_list_the_privileges_from_least_to_most_powerful() {
     for (action, own, list) in [
         ("cluster:monitor/main", false, "monitor,manage,all"),
-        ("cluster:monitor/state", false, "cross_cluster_replication,read_ccr,transport_client,manage_ccr,monitor,manage,all"),
+        (
+            "cluster:monitor/state",
+            false,
+            "cross_cluster_replication,read_ccr,transport_client,manage_ccr,monitor,manage,all",
+        ),
         ("cluster:monitor/stats", false, "cross_cluster_search,monitor_stats,monitor,manage,all"),
         ("cluster:admin/xpack/security/api_key/grant", false, "grant_api_key,manage_api_key,manage_security,all"),
         ("cluster:admin/xpack/security/api_key/grant", true, "grant_api_key,manage_api_key,manage_security,all"),
         ("cluster:admin/xpack/security/api_key/invalidate", false, "manage_api_key,manage_security,all"),
-        ("cluster:admin/xpack/security/api_key/get", true, "manage_own_api_key,read_security,manage_api_key,manage_security,all"),
-        ("cluster:admin/xpack/security/token/invalidate", false, "delegate_pki,manage_saml,manage_token,manage_security,all"),
-        ("cluster:admin/xpack/security/user/has_privileges", false, "read_ccr,read_security,manage_ccr,manage_security,all"),
+        (
+            "cluster:admin/xpack/security/api_key/get",
+            true,
+            "manage_own_api_key,read_security,manage_api_key,manage_security,all",
+        ),
+        (
+            "cluster:admin/xpack/security/token/invalidate",
+            false,
+            "delegate_pki,manage_saml,manage_token,manage_security,all",
+        ),
+        (
+            "cluster:admin/xpack/security/user/has_privileges",
+            false,
+            "read_ccr,read_security,manage_ccr,manage_security,all",
+        ),
         ("cluster:admin/xpack/security/delegate_pki", false, "delegate_pki,all"),
         ("cluster:admin/snapshot/get", false, "monitor_snapshot,create_snapshot,manage,all"),
-        ("cluster:admin/ingest/pipeline/get", false, "read_pipeline,manage_ingest_pipelines,manage_pipeline,manage,all"),
+        (
+            "cluster:admin/ingest/pipeline/get",
+            false,
+            "read_pipeline,manage_ingest_pipelines,manage_pipeline,manage,all",
+        ),
         ("indices:admin/template/get", false, "manage_index_templates,monitor,manage,all"),
         ("cluster:monitor/xpack/info", false, "cross_cluster_replication,cross_cluster_search,monitor,manage,all"),
     ] {
@@ -318,11 +343,8 @@ fn descriptors_cover_patterns_as_in_the_original() {
             privileges: list(&entry["privileges"]),
             resources: list(&entry["resources"]),
         });
-        let question = Question {
-            cluster: list(&asked["cluster"]),
-            index: index.collect(),
-            application: application.collect(),
-        };
+        let question =
+            Question { cluster: list(&asked["cluster"]), index: index.collect(), application: application.collect() };
         let ours = serde_json::to_value(key(held.clone()).answer(&question, &stored)).unwrap();
         for (section, theirs) in map(answer) {
             for (name, theirs) in map(theirs) {
@@ -336,7 +358,8 @@ fn descriptors_cover_patterns_as_in_the_original() {
 fn cluster_privileges_are_listed_by_how_many_others_they_imply() {
     let counted: Vec<(usize, &str)> = named::CLUSTER
         .iter()
-        .filter(|named| named.name != named::OWN_KEYS).map(|named| {
+        .filter(|named| named.name != named::OWN_KEYS)
+        .map(|named| {
             let expressions = &mut Expressions::new();
             let id = grant::actions_of(named, expressions);
             let mut implied = 0;
@@ -407,19 +430,37 @@ fn expressions_are_read_as_lucene_reads_them() {
 #[test]
 fn what_lucene_cannot_read_is_no_pattern() {
     for wrong in [
-        "/(/", "/a", "/a/b", "/", "/[a/", "/a{2,1}/", "/a|/", "/\\/", "/[^]/", "/<1-2/", "/a{/", "/a{x}/", "/~/", "/a~/",
-        "/a&/", "/a)/", "/[b-a]/", "/\"a/",
+        "/(/", "/a", "/a/b", "/", "/[a/", "/a{2,1}/", "/a|/", "/\\/", "/[^]/", "/<1-2/", "/a{/", "/a{x}/", "/~/",
+        "/a~/", "/a&/", "/a)/", "/[b-a]/", "/\"a/",
     ] {
         assert!(!is_valid_pattern(wrong) && !Pattern::new(wrong).matches("a"), "{wrong}");
     }
-    for right in ["a/", "//", "/@/", "/*/", "/a**/", "/&a/", "/|a/", "/)/", "/]/", "/[]a]/", "/{/", "/\\[/", "", "\\", "/a{0,1000}/"] {
+    for right in [
+        "a/",
+        "//",
+        "/@/",
+        "/*/",
+        "/a**/",
+        "/&a/",
+        "/|a/",
+        "/)/",
+        "/]/",
+        "/[]a]/",
+        "/{/",
+        "/\\[/",
+        "",
+        "\\",
+        "/a{0,1000}/",
+    ] {
         assert!(is_valid_pattern(right), "{right}");
     }
 }
 
 #[test]
 fn a_pattern_that_would_need_a_huge_table_is_refused_in_time() {
-    for huge in ["/.*a.{40}/".to_owned(), "/(a{1,1000}){1,1000}b.*c{900}/".to_owned(), format!("/{}/", "~(".repeat(200))] {
+    for huge in
+        ["/.*a.{40}/".to_owned(), "/(a{1,1000}){1,1000}b.*c{900}/".to_owned(), format!("/{}/", "~(".repeat(200))]
+    {
         assert!(!is_valid_pattern(&huge), "{huge}");
     }
 }

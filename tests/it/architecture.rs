@@ -25,8 +25,10 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("users", &["store", "passwords"]),
     ("keys", &["store"]),
     ("tokens", &["store"]),
-    ("roles", &["store", "users"]),
-    ("identify", &["users", "keys", "tokens", "roles", "store", "passwords", "listener"]),
+    ("documents", &["store"]),
+    ("roles", &["store", "documents", "privileges"]),
+    ("role_mappings", &["store", "documents"]),
+    ("identify", &["documents", "users", "keys", "tokens", "roles", "store", "passwords", "listener"]),
     ("authorize", &["identify"]),
     ("credential", &["authorize"]),
     ("compatibility", &["body", "listener", "upstream"]),
@@ -50,7 +52,9 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "api",
         &[
+            "documents",
             "roles",
+            "role_mappings",
             "users",
             "keys",
             "tokens",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Fault, Read, invalid_pattern, strings};
+use super::{Fault, Read, invalid_pattern, list};
 use crate::{
     api::json::{Field, Node, Position, Tree},
     privileges,
@@ -10,13 +10,13 @@ use crate::{
 };
 
 /// Reads it into the form that answers show: every part, or nothing at all.
-pub(super) fn read(role: &str, node: &Node) -> Read<Value> {
+pub(super) fn read(node: &Node) -> Read<Value> {
     let mut parts: Map<String, Value> = PARTS.iter().map(|part| ((*part).to_owned(), json!({}))).collect();
     for field in object(node)? {
         let part = match field.name.as_str() {
-            "application" => one(&field.node, "manage", "applications", |node| applications(role, node))?,
-            "profile" => one(&field.node, "write", "applications", |node| applications(role, node))?,
-            "role" => one(&field.node, "manage", "indices", |node| indices(role, node))?,
+            "application" => one(&field.node, "manage", "applications", applications)?,
+            "profile" => one(&field.node, "write", "applications", applications)?,
+            "role" => one(&field.node, "manage", "indices", indices)?,
             other => return wrong(field.at, "one of [application,profile,role]", other),
         };
         parts.insert(field.name.clone(), part);
@@ -46,9 +46,9 @@ fn one(node: &Node, verb: &str, list: &str, items: impl Fn(&Node) -> Read<Value>
     Ok(read.into())
 }
 
-fn applications(role: &str, node: &Node) -> Read<Value> {
+fn applications(node: &Node) -> Read<Value> {
     array(node)?;
-    let read = strings(role, "null", node)?;
+    let read = list("null", node)?;
     let wrong = |pattern: &&str| !privileges::is_valid_pattern(pattern);
     let patterns = read.as_array().into_iter().flatten().filter_map(Value::as_str);
     if let Some(pattern) = patterns.clone().find(wrong) {
@@ -60,7 +60,7 @@ fn applications(role: &str, node: &Node) -> Read<Value> {
     Ok(read)
 }
 
-fn indices(role: &str, node: &Node) -> Read<Value> {
+fn indices(node: &Node) -> Read<Value> {
     let refuse = |at, text: String| Err(Fault { at, cause: Exception::argument(text) });
     let mut entries = Vec::new();
     for item in array(node)? {
@@ -68,9 +68,9 @@ fn indices(role: &str, node: &Node) -> Read<Value> {
         let fields = object(item)?;
         for field in fields {
             match entry.get_mut(&field.name) {
-                Some(list) => {
+                Some(given) => {
                     array(&field.node)?;
-                    *list = strings(role, "null", &field.node)?;
+                    *given = list("null", &field.node)?;
                 }
                 None => return wrong(field.at, "[END_OBJECT]", "FIELD_NAME"),
             }
@@ -78,17 +78,20 @@ fn indices(role: &str, node: &Node) -> Read<Value> {
         if fields.len() < entry.len() {
             return wrong(item.end, "[FIELD_NAME]", "END_OBJECT");
         }
-        let list = |key| entry.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-        if let Some(unknown) = list("privileges").find(|privilege| !privileges::is_index_privilege(privilege)) {
+        let texts = |key| entry.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        if let Some(unknown) = texts("privileges").find(|privilege| !privileges::is_index_privilege(privilege)) {
             return refuse(item.end, privileges::unknown_index_privilege(unknown));
         }
-        if let Some(pattern) = list("names").find(|name| !privileges::is_valid_pattern(name)) {
+        if let Some(pattern) = texts("names").find(|name| !privileges::is_valid_pattern(name)) {
             return refuse(item.end, format!("invalid regular expression pattern [{pattern}]"));
         }
-        if list("names").next().is_none() {
-            return refuse(item.end, "Indices privileges must refer to at least one index name or index name pattern".into());
+        if texts("names").next().is_none() {
+            return refuse(
+                item.end,
+                "Indices privileges must refer to at least one index name or index name pattern".into(),
+            );
         }
-        if list("privileges").next().is_none() {
+        if texts("privileges").next().is_none() {
             return refuse(item.end, "Indices privileges must define at least one privilege".into());
         }
         entries.push(entry.into());
