@@ -176,7 +176,7 @@ impl Api {
             (Endpoint::DisableUser, _) => self.enable_user(&mut call, false).await,
             (Endpoint::EnableProfile, _) => self.enable_profile(&mut call, true).await,
             (Endpoint::EnableUser, _) => self.enable_user(&mut call, true).await,
-            (Endpoint::Enroll, _) => settings::enroll(&mut call),
+            (Endpoint::Enroll, _) => settings::enroll(),
             (Endpoint::GrantKey, _) => self.grant_key(&mut call).await,
             (Endpoint::Key, _) => self.update_key(&mut call).await,
             (Endpoint::KeyCache, _) => self.clear_key_cache(&mut call).await,

@@ -126,6 +126,7 @@ fn is_bad_configuration(error: &anyhow::Error) -> bool {
     let start = |error: &StartError| match error {
         StartError::BootstrapFile(_)
         | StartError::NoBootstrapPassword
+        | StartError::Realm(_)
         | StartError::Tls { .. }
         | StartError::Upstream(_) => true,
         StartError::Audit(_)

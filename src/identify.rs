@@ -10,12 +10,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::{
     clock::Clock,
-    documents::Documents,
     config,
+    documents::Documents,
     keys::Keys,
     listener::peer::Peer,
     model::{AuthenticationType, Identity, Principal, Timestamp},
     passwords::Passwords,
+    role_mappings::RoleMappings,
     roles::Roles,
     store::{Announce, AnyStore},
     telemetry::{
@@ -28,15 +29,22 @@ use crate::{
 
 pub mod cache;
 pub mod error;
+mod file;
+mod jwt;
+pub mod pki;
 pub mod presented;
 mod realm;
 pub mod throttle;
 
 pub use error::{Challenge, IdentifyError, Refusal};
+pub use file::FileError;
+pub use jwt::{JwtError, KeySource, SourceError};
+pub use pki::Certificate;
+pub use realm::RealmError;
 
 use cache::{Cache, Digest, Digester, Revocations, Stamps};
 use presented::Presented;
-use realm::{Circumstances, Named, Proofs, Verdict};
+use realm::{Circumstances, Files, Named, Proofs, Realm, Verdict};
 use throttle::Throttle;
 
 /// What a request shows of its caller.
@@ -61,6 +69,8 @@ pub struct Realms {
     chain: Vec<Named>,
     proofs: Proofs,
     anonymous: Option<Identity>,
+    /// Whether certificates prove anything here.
+    certificates: bool,
     digester: Digester,
     proven: Cache<Arc<Principal>>,
     refused: Cache<Dead>,
@@ -81,6 +91,8 @@ pub struct Registers {
     pub roles: Arc<Roles>,
     /// What is kept by name, roles among it.
     pub documents: Documents,
+    /// Verifies the passwords of users in files.
+    pub passwords: Passwords,
     /// Told by all of them of what stopped being so.
     pub revocations: Arc<Revocations>,
 }
@@ -97,11 +109,12 @@ impl Registers {
         let documents = Documents::new(store.clone(), Arc::clone(&announce));
         let (keys, tokens) = (config.api_keys.clone(), config.tokens.clone());
         Self {
-            users: Arc::new(Users::new(store.clone(), passwords, Arc::clone(&announce))),
+            users: Arc::new(Users::new(store.clone(), passwords.clone(), Arc::clone(&announce))),
             keys: Arc::new(Keys::new(store.clone(), clock.clone(), keys, Arc::clone(&announce))),
             tokens: Arc::new(Tokens::new(store.clone(), clock.clone(), tokens, announce)),
             roles: Arc::new(Roles::new(documents.clone())),
             documents,
+            passwords,
             revocations,
         }
     }
@@ -124,7 +137,10 @@ struct Failure<'a> {
 
 impl Realms {
     /// The realms of `config` over `registers`, with room for `cache_entries` principals.
-    #[must_use]
+    ///
+    /// # Errors
+    ///
+    /// [`RealmError`]: a file that a realm rests on cannot be used.
     pub fn new(
         config: &config::Authentication,
         cache_entries: usize,
@@ -132,20 +148,46 @@ impl Realms {
         clock: Clock,
         metrics: Arc<Metrics>,
         audit: Audit,
-    ) -> Self {
-        let Registers { users, keys, tokens, roles, revocations, documents: _ } = registers;
+    ) -> Result<Self, RealmError> {
+        let Registers { users, keys, tokens, roles, documents, passwords, revocations } = registers;
+        let chain = Named::chain(&config.realms, &passwords, &revocations)?;
+        let mappings = RoleMappings::new(documents);
+        let files = Files::of_chain(&chain);
         let common_roles = config.anonymous.roles.iter().map(|role| role.as_str().into()).collect();
         let throttle = Throttle::new(config.throttle.clone());
-        Self {
-            chain: Named::chain(&config.realms),
-            proofs: Proofs { users, keys, tokens, roles, revocations, throttle, clock, common_roles },
+        Ok(Self {
+            certificates: chain.iter().any(|named| matches!(named.realm, Realm::Pki(_))),
+            chain,
+            proofs: Proofs { users, keys, tokens, roles, mappings, revocations, throttle, clock, common_roles, files },
             anonymous: realm::anonymous(&config.anonymous),
             digester: Digester::default(),
             proven: Cache::new(cache_entries),
             refused: Cache::new(cache_entries / REFUSED_SHARE),
             metrics,
             audit,
+        })
+    }
+
+    /// Keys of issuers, each to be watched on the control plane.
+    pub fn key_sources(&self) -> impl Iterator<Item = &Arc<KeySource>> {
+        self.chain.iter().filter_map(|named| match &named.realm {
+            Realm::Jwt(realm) => Some(realm.keys()),
+            _ => None,
+        })
+    }
+
+    /// Reads the files of users again; returns what is wrong with them. Their users then stay what they were.
+    pub fn reload(&self) -> Vec<RealmError> {
+        let mut errors = Vec::new();
+        for Named { realm, name } in &self.chain {
+            let Realm::File(users) = realm else { continue };
+            match users.reload() {
+                Ok(true) => tracing::info!(realm = &*name.name, "users reloaded"),
+                Ok(false) => {}
+                Err(source) => errors.push(RealmError::File { name: name.name.to_string(), source }),
+            }
         }
+        errors
     }
 
     /// Who calls, if it is in memory and not past its deadline at `now`. No lock, no allocation.
@@ -159,11 +201,7 @@ impl Realms {
         {
             return None;
         }
-        let digest = self.digest(headers)?;
-        self.proven.get(&digest, &self.proofs.revocations, now).filter(|principal| {
-            principal.authentication != AuthenticationType::Realm
-                || !self.proofs.throttle.silences(evidence.peer.client_ip(headers), &principal.identity.username, now)
-        })
+        self.remembered(&self.digest(evidence)?, evidence, now)
     }
 
     /// Asks the realms.
@@ -176,11 +214,17 @@ impl Realms {
             return Err(IdentifyError::Repeated { header });
         }
         let value = evidence.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        match Presented::read(value) {
-            Ok(presented) => match self.judge(&presented, evidence).await {
-                Ok(principal) => self.check_companions(principal, evidence),
-                Err(Failure { error, judge }) => Err(self.refuse(error, judge, Some(&presented), evidence)),
-            },
+        match Presented::read(value).map(|presented| self.with_certificate(presented, evidence.peer)) {
+            Ok(presented) => {
+                let digest = match presented {
+                    Presented::Certificate(_) => self.certificate_digest(evidence.peer),
+                    _ => self.digest(evidence),
+                };
+                match self.judge(&presented, digest, evidence).await {
+                    Ok(principal) => self.check_companions(principal, evidence),
+                    Err(Failure { error, judge }) => Err(self.refuse(error, judge, Some(&presented), evidence)),
+                }
+            }
             Err(error) => Err(self.refuse(error, None, None, evidence)),
         }
     }
@@ -197,20 +241,30 @@ impl Realms {
     ///
     /// [`IdentifyError`].
     pub async fn prove(&self, presented: &Presented, evidence: &Evidence<'_>) -> Result<Arc<Principal>, IdentifyError> {
-        self.judge(presented, evidence)
+        // Remembered apart from what stands in headers: the digest of a request is that of its own caller.
+        let digest = self.digester.presented(presented);
+        if let Some(known) = digest.and_then(|digest| self.remembered(&digest, evidence, self.proofs.clock.now())) {
+            return Ok(known);
+        }
+        self.judge(presented, digest, evidence)
             .await
             .map_err(|Failure { error, judge }| self.refuse(error, judge, Some(presented), evidence))
     }
 
     /// Asks one realm after the other, and remembers what they say.
-    async fn judge(&self, presented: &Presented, evidence: &Evidence<'_>) -> Result<Arc<Principal>, Failure<'_>> {
+    async fn judge(
+        &self,
+        presented: &Presented,
+        digest: Option<Digest>,
+        evidence: &Evidence<'_>,
+    ) -> Result<Arc<Principal>, Failure<'_>> {
         let refusal = match presented {
             Presented::Nothing => return self.anonymous(evidence).await.map_err(Failure::unjudged),
             Presented::Basic { username, .. } => IdentifyError::Password { username: username.clone(), known: false },
+            Presented::Certificate(_) => IdentifyError::Missing,
             Presented::ApiKey { .. } | Presented::Bearer(_) => IdentifyError::Refused(Refusal::TokenUnknown),
         };
         let mut failure = Failure::unjudged(refusal);
-        let digest = self.digest(evidence.headers);
         let revocations = &self.proofs.revocations;
         let now = self.proofs.clock.now();
         if let Some(dead) = digest.and_then(|digest| self.refused.get(&digest, revocations, now)) {
@@ -221,6 +275,7 @@ impl Realms {
             address: evidence.peer.client_ip(evidence.headers),
             strangers_pass: evidence.strangers_pass,
         };
+        let mut dead = None;
         for (place, realm) in self.chain.iter().enumerate() {
             match realm.authenticate(presented, at, &self.proofs).await {
                 Ok(Verdict::Accept(proven)) => {
@@ -237,16 +292,50 @@ impl Realms {
                     return Ok(proven.principal);
                 }
                 Ok(Verdict::Decline(error)) => {
-                    if let (Some(digest), Some(dead)) = (digest, Dead::of(&error, place)) {
-                        self.refused.insert(digest, dead, now.plus(REFUSED_LIFE), Stamps::default());
-                    }
+                    dead = Dead::of(&error, place);
                     failure = Failure { error, judge: Some(realm) };
                 }
                 Ok(Verdict::Pass) => {}
                 Err(error) => return Err(Failure { error, judge: Some(realm) }),
             }
         }
+        // Only now: what one realm does not know another may.
+        if let (Some(digest), Some(dead)) = (digest, dead) {
+            self.refused.insert(digest, dead, now.plus(REFUSED_LIFE), Stamps::default());
+        }
+        // A certificate that names nobody is none.
+        if matches!(failure.error, IdentifyError::Missing) {
+            return self.anonymous(evidence).await.map_err(|error| Failure { error, ..failure });
+        }
         Err(failure)
+    }
+
+    /// Who was proven by that digest; not while its password is being guessed from the same address.
+    fn remembered(&self, digest: &Digest, evidence: &Evidence<'_>, now: Timestamp) -> Option<Arc<Principal>> {
+        self.proven.get(digest, &self.proofs.revocations, now).filter(|principal| {
+            principal.authentication != AuthenticationType::Realm
+                || !self.proofs.throttle.silences(
+                    evidence.peer.client_ip(evidence.headers),
+                    &principal.identity.username,
+                    now,
+                )
+        })
+    }
+
+    /// The certificate of the connection speaks where its caller shows nothing else.
+    fn with_certificate(&self, presented: Presented, peer: &Peer) -> Presented {
+        let leaf = || peer.tls.as_ref()?.client_chain.first();
+        match presented {
+            Presented::Nothing if self.certificates => leaf()
+                .and_then(|leaf| Certificate::read(leaf))
+                .map_or(Presented::Nothing, |certificate| Presented::Certificate(Arc::new(certificate))),
+            presented => presented,
+        }
+    }
+
+    fn certificate_digest(&self, peer: &Peer) -> Option<Digest> {
+        let fingerprint = peer.tls.as_ref().filter(|_| self.certificates)?.fingerprint.as_ref()?;
+        Some(self.digester.certificate(fingerprint))
     }
 
     /// Who a caller without credentials is.
@@ -255,7 +344,7 @@ impl Realms {
         let proven = self.proofs.anonymous(identity.clone(), self.proofs.revocations.begin()).await?;
         // A header that says nothing is not remembered: strangers choose what it is.
         let bare = !evidence.headers.contains_key(header::AUTHORIZATION);
-        if let (true, Some(digest), Some(stamps)) = (bare, self.digest(evidence.headers), proven.stamps) {
+        if let (true, Some(digest), Some(stamps)) = (bare, self.digest(evidence), proven.stamps) {
             self.proven.insert(digest, Arc::clone(&proven.principal), proven.until, stamps);
         }
         Ok(proven.principal)
@@ -309,15 +398,19 @@ impl Realms {
         error
     }
 
-    /// Of all that decides; nothing where nobody can be somebody without credentials.
-    fn digest(&self, headers: &HeaderMap) -> Option<Digest> {
-        let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        if authorization.is_none() && self.anonymous.is_none() {
-            return None;
+    /// Of all that decides who calls; nothing where nobody can be somebody by showing nothing.
+    fn digest(&self, evidence: &Evidence<'_>) -> Option<Digest> {
+        let headers = evidence.headers;
+        // An empty header is as good as none.
+        let shown = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).filter(|value| !value.is_empty());
+        if shown.is_none() {
+            let certificate = self.certificate_digest(evidence.peer);
+            if certificate.is_some() || self.anonymous.is_none() {
+                return certificate;
+            }
         }
         let client = headers.get(CLIENT_AUTHENTICATION);
-        // An empty header is as good as none.
-        Some(self.digester.digest(authorization.unwrap_or_default(), client.map(HeaderValue::as_bytes)))
+        Some(self.digester.digest(shown.unwrap_or_default(), client.map(HeaderValue::as_bytes)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Ids, principals and role descriptors: what the stages talk about. No I/O.
+//! Ids and principals: what the stages talk about. No I/O.
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -154,6 +154,12 @@ impl PasswordHash {
     pub fn foreign(text: &str) -> Option<Self> {
         Foreign::read(text).map(|_| Self(SecretText::new(text.to_owned())))
     }
+
+    /// Whether `text` is a hash that passwords can be verified against here: Argon2id, as a PHC string.
+    #[must_use]
+    pub fn is_well_formed(text: &str) -> bool {
+        text.starts_with("$argon2id$") && phc::PasswordHash::new(text).is_ok_and(|hash| hash.hash.is_some())
+    }
 }
 
 /// A place among the waiting, given back however the hash ends.

@@ -30,7 +30,7 @@ pub use self::{
         REMOTE_CLUSTER, cluster_names, granting_cluster, granting_index, index_names, is_cluster_privilege,
         is_index_privilege, unknown_cluster_privilege, unknown_index_privilege,
     },
-    pattern::{covers_names, is_valid as is_valid_pattern},
+    pattern::{Pattern, covers_names, is_valid as is_valid_pattern},
 };
 
 /// What a principal may do, compiled from role descriptors. By default nothing; cheap to clone.
@@ -77,7 +77,7 @@ impl Privileges {
     /// cluster privilege `all` may make users and roles.
     #[must_use]
     pub fn allows_everything(&self) -> bool {
-        self.allow(|grant| grant.is_total())
+        self.allow(Grant::is_total)
     }
 
     /// Whether a cluster action is allowed, whomever it concerns.

@@ -7,10 +7,8 @@ use crate::{
     store::{DocumentKind, StoreError},
 };
 
-mod pattern;
 mod rule;
 
-pub use pattern::Pattern;
 pub use rule::{Constant, Rule};
 
 /// The role mappings of this gateway.

@@ -196,7 +196,8 @@ impl Users {
     /// [`StoreError`].
     pub async fn all(&self) -> Result<Vec<UserRecord>, StoreError> {
         let stored = self.store.users(UserNamespace::Reserved).await?;
-        let enabled = |name: &str| stored.iter().find(|user| *user.identity.username == *name).is_none_or(|user| user.enabled);
+        let enabled =
+            |name: &str| stored.iter().find(|user| *user.identity.username == *name).is_none_or(|user| user.enabled);
         let reserved = reserved::identities().map(|identity| UserRecord {
             enabled: enabled(&identity.username),
             identity,
@@ -224,8 +225,8 @@ impl Users {
     /// Descriptors of the roles named, name → descriptor; names that no role bears are left out.
     #[must_use]
     pub fn descriptors(roles: &[Box<str>]) -> Map<String, Value> {
-        let known = |role: &Box<str>| Some((role.to_string(), privileges::reserved_roles().get(&**role)?.clone()));
-        roles.iter().filter_map(known).collect()
+        let known = |role: &str| Some((role.to_owned(), privileges::reserved_roles().get(role)?.clone()));
+        roles.iter().filter_map(|role| known(role)).collect()
     }
 }
 

@@ -26,10 +26,12 @@ impl Api {
         if !application.is_some_and(|application| call.principal.privileges.manages_application(application)) {
             access::require(call.principal, &GET).map_err(Rejection::from)?;
         }
-        let of = |name: &str| application.is_none_or(|wanted| match wanted.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
-            None => name == wanted,
-        });
+        let of = |name: &str| {
+            application.is_none_or(|wanted| match wanted.strip_suffix('*') {
+                Some(prefix) => name.starts_with(prefix),
+                None => name == wanted,
+            })
+        };
         let names = call.names.get(1).map(|names| listed(names));
         let named = |name: &str| names.as_ref().is_none_or(|names| names.contains(&name));
         let mut shown = self.stored_privileges().await?;

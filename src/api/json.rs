@@ -12,8 +12,8 @@ use crate::respond::Exception;
 /// Line and column, from 1; columns count bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Position {
-    line: usize,
-    column: usize,
+    pub(super) line: usize,
+    pub(super) column: usize,
 }
 
 impl std::fmt::Display for Position {

@@ -30,7 +30,7 @@ fn api() -> Api {
         tokens,
         roles,
         documents,
-        realms: Arc::new(realms),
+        realms: Arc::new(realms.unwrap()),
         audit: Audit::off(),
         clock,
         limits: Arc::new(ArcSwap::from_pointee(config.limits)),

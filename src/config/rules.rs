@@ -34,7 +34,10 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     if let (Some(default), Some(max)) = (keys.default_lifetime, keys.max_lifetime)
         && default > max
     {
-        problems.push(Problem::at("api_keys.default_lifetime", "must not be longer than max_lifetime"));
+        problems.push(
+            Problem::at("api_keys.default_lifetime", "must not be longer than max_lifetime")
+                .hint("every key without an expiration would be refused: leave it out to give keys max_lifetime"),
+        );
     }
     for (path, zero) in [
         ("limits.connections", config.limits.connections == 0),
@@ -76,14 +79,9 @@ pub(super) fn unsupported(config: &Config) -> Vec<Problem> {
         }
     }
     for (index, realm) in config.authentication.realms.iter().enumerate() {
-        let kind = match realm {
-            Realm::Native { .. } | Realm::Reserved => continue,
-            Realm::Cluster { .. } => "realm `cluster`",
-            Realm::File { .. } => "realm `file`",
-            Realm::Jwt(_) => "realm `jwt`",
-            Realm::Pki { .. } => "realm `pki`",
-        };
-        refuse(format!("authentication.realms.{index}.type"), kind);
+        if let Realm::Cluster { .. } = realm {
+            refuse(format!("authentication.realms.{index}.type"), "realm `cluster`");
+        }
     }
     if matches!(config.store.url, StoreUrl::Postgres(_)) {
         refuse("store.url".into(), "PostgreSQL");

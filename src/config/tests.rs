@@ -327,6 +327,7 @@ store: { url: 'postgres://db/x' }
     1.yml:15:30: authentication.realms.1: a realm named `default_native` stands above already
     1.yml:16:49: api_keys.default_lifetime: must not be longer than max_lifetime
       | 2d
+      = every key without an expiration would be refused: leave it out to give keys max_lifetime
     1.yml:17:32: reauthentication.lease_ttl: must be longer than refresh_timeout and shorter than the cluster's reuse window of 30s
       | 30s
     1.yml:18:8: store.master_key_file: is required with PostgreSQL
@@ -411,10 +412,6 @@ enrollment: { enabled: true }
       | broker
     1.yml:4:23: upstream.credential.kind: credential `session` cannot be served by this version yet
       | session
-    1.yml:5:36: authentication.realms.0.type: realm `file` cannot be served by this version yet
-      | file
-    1.yml:5:61: authentication.realms.1.type: realm `pki` cannot be served by this version yet
-      | pki
     1.yml:5:76: authentication.realms.2.type: realm `cluster` cannot be served by this version yet
       | cluster
     1.yml:6:15: store.url: PostgreSQL cannot be served by this version yet

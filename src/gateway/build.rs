@@ -12,7 +12,7 @@ use crate::{
     config::{Config, Realm, Shape, StoreUrl},
     credential::Credentials,
     gateway::{Shared, Site},
-    identify::{Realms, Registers},
+    identify::{RealmError, Realms, Registers},
     keys::Keys,
     listener::tls::{Reloading, ServerTlsError},
     passwords::Passwords,
@@ -70,6 +70,9 @@ pub enum StartError {
          for the first start"
     )]
     NoBootstrapPassword,
+    /// A realm cannot be served as configured.
+    #[error(transparent)]
+    Realm(#[from] RealmError),
     /// The store cannot be opened.
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
@@ -118,7 +121,7 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
         clock.clone(),
         Arc::clone(&metrics),
         audit.clone(),
-    ));
+    )?);
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),
         authorizer: Authorizer::new(audit.clone()),

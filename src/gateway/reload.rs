@@ -67,8 +67,9 @@ impl Reloader {
             Err(error) => complaints.push(format!("upstream: {}", chain(&error))),
             Ok(false) => {}
         }
+        complaints.extend(built.shared.realms.reload().iter().map(|error| chain(error)));
         for complaint in complaints.iter().filter(|complaint| !self.complaints.contains(complaint)) {
-            tracing::error!(complaint, "TLS files are not reloaded: what was, stays");
+            tracing::error!(complaint, "files are not reloaded: what was, stays");
         }
         self.complaints = complaints;
     }

@@ -54,6 +54,9 @@ pub async fn run(
     }
     let serving = Serving::start(&built, &config, data_threads())?;
     tasks.spawn(health::watch(Arc::clone(&built.shared.upstream), credential, stop.clone()));
+    for keys in built.shared.realms.key_sources() {
+        tasks.spawn(Arc::clone(keys).watch(stop.clone()));
+    }
     tasks.spawn(remove_expired(Arc::clone(&built), config.clone(), stop.clone()));
     operator.serves();
     tracing::info!(

@@ -19,6 +19,7 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use parking_lot::Mutex;
 
 use crate::{
+    identify::presented::Presented,
     model::{KeyId, Timestamp},
     secret,
     store::{Change, DocumentKind, UserNamespace},
@@ -46,8 +47,12 @@ pub struct Revocations {
 pub enum Subject<'a> {
     /// All documents of a kind.
     Documents(DocumentKind),
+    /// A user of a file.
+    FileUser(&'a str),
     /// An API key.
     Key(&'a KeyId),
+    /// All that a realm vouches for.
+    Realm(&'a str),
     /// An access token, by the digest it is stored under.
     Token(&'a [u8; 32]),
     /// A user.
@@ -198,7 +203,7 @@ impl Subject<'_> {
             Self::Documents(_) => documents,
             Self::Key(_) => key,
             Self::Token(_) => token,
-            Self::User(..) => user,
+            Self::FileUser(_) | Self::Realm(_) | Self::User(..) => user,
         }
     }
 }
@@ -224,10 +229,24 @@ impl Digester {
     /// The digest of the values of `Authorization` and of the header that authenticates the client.
     #[must_use]
     pub fn digest(&self, authorization: &[u8], client: Option<&[u8]>) -> Digest {
-        // Where the first part ends must be told, and a header that is absent from one that is empty.
-        let length = (authorization.len() as u64).to_le_bytes();
-        let client = client.map_or((&[0][..], &[][..]), |value| (&[1], value));
-        let parts = [&self.0[..], &length, client.0, authorization, client.1];
+        // A header that is absent must be told from one that is empty.
+        match client {
+            Some(client) => self.of(1, authorization, client),
+            None => self.of(0, authorization, &[]),
+        }
+    }
+
+    /// The digest of a client certificate, of which `fingerprint` is one.
+    #[must_use]
+    pub fn certificate(&self, fingerprint: &[u8; 32]) -> Digest {
+        self.of(2, fingerprint, &[])
+    }
+
+    /// Of two values of that kind.
+    fn of(&self, kind: u8, first: &[u8], second: &[u8]) -> Digest {
+        // Where the first part ends must be told.
+        let length = (first.len() as u64).to_le_bytes();
+        let parts = [&self.0[..], &length, &[kind], first, second];
         let mut buffer = [0; BUFFER];
         let mut filled = 0;
         for part in parts {
@@ -236,6 +255,18 @@ impl Digester {
             filled += part.len();
         }
         Digest::of(digest(&SHA256, buffer.get(..filled).unwrap_or_default()).as_ref())
+    }
+
+    /// The digest of a password or token that stands in a body; of nothing else.
+    #[must_use]
+    pub fn presented(&self, presented: &Presented) -> Option<Digest> {
+        let (kind, name, secret) = match presented {
+            Presented::Basic { username, password } => (&b"basic in a body"[..], &**username, password),
+            Presented::Bearer(token) => (&b"bearer in a body"[..], "", token),
+            _ => return None,
+        };
+        let length = (name.len() as u64).to_le_bytes();
+        Some(Digest::of_long(&[&self.0, kind, &length, name.as_bytes(), secret.expose().as_bytes()]))
     }
 }
 

@@ -16,6 +16,9 @@ pub enum IdentifyError {
     /// Too many passwords wait to be hashed (row 12): 429, `Retry-After: 1`.
     #[error("server is too busy to respond")]
     Busy(#[source] Busy),
+    /// The issuer of a token does not say by which keys it signs (contract section 3): 503 and `Retry-After: 1`.
+    #[error("credentials cannot be verified at the moment")]
+    IssuerSilent,
     /// No header, an unknown scheme, or a scheme without a value (row 1): 401.
     #[error("missing authentication credentials")]
     Missing,
@@ -128,7 +131,7 @@ impl IdentifyError {
             }
             Self::Busy(_) | Self::Throttled { .. } => Some("throttled"),
             Self::TokenExpired => Some("token_expired"),
-            Self::Repeated { .. } | Self::Unavailable(_) | Self::Unsupported { .. } => None,
+            Self::IssuerSilent | Self::Repeated { .. } | Self::Unavailable(_) | Self::Unsupported { .. } => None,
         }
     }
 
@@ -141,6 +144,7 @@ impl IdentifyError {
             }
             Self::TokenExpired => Some(Challenge::TokenExpired),
             Self::Busy(_)
+            | Self::IssuerSilent
             | Self::Repeated { .. }
             | Self::Throttled { .. }
             | Self::Unavailable(_)
@@ -170,7 +174,7 @@ impl IdentifyError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy(_) | Self::Unavailable(_) => Some(Duration::from_secs(1)),
+            Self::Busy(_) | Self::IssuerSilent | Self::Unavailable(_) => Some(Duration::from_secs(1)),
             Self::Throttled { retry_after } => Some(*retry_after),
             _ => None,
         }

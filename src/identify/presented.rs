@@ -1,5 +1,7 @@
 //! The grammar of `Authorization` (API page section 2.1), read into credentials.
 
+use std::sync::Arc;
+
 use base64::{
     DecodeError, Engine as _,
     alphabet::STANDARD,
@@ -8,7 +10,7 @@ use base64::{
 use zeroize::Zeroizing;
 
 use crate::{
-    identify::{IdentifyError, Refusal, error::Base64Error},
+    identify::{IdentifyError, Refusal, error::Base64Error, pki::Certificate},
     model::KeyId,
     secret::SecretText,
 };
@@ -32,6 +34,8 @@ pub enum Presented {
     },
     /// `Bearer`: opaque here.
     Bearer(SecretText),
+    /// No header, but a certificate that the handshake verified.
+    Certificate(Arc<Certificate>),
     /// No header, another scheme, or a scheme alone.
     Nothing,
 }
@@ -119,7 +123,7 @@ mod tests {
                 Some(encoded("Basic", &format!("{username}:{}", password.expose())))
             }
             Presented::Bearer(token) => Some(format!("Bearer {}", token.expose())),
-            Presented::Nothing => None,
+            Presented::Certificate(_) | Presented::Nothing => None,
         }
     }
 

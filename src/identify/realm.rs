@@ -6,17 +6,21 @@ use serde_json::json;
 
 use crate::{
     clock::Clock,
-    config,
+    config::{self, PrincipalFrom},
     identify::{
         IdentifyError, Refusal,
         cache::{Begun, Revocations, Stamps, Subject},
+        file::{FileError, FileUsers},
+        jwt::{Judged, JwtError, JwtRealm, NoAnswer},
+        pki::Certificate,
         presented::Presented,
         throttle::Throttle,
     },
     keys::{KeyVerdict, Keys},
     model::{ApiKeyRef, AuthenticationType, Identity, KeyId, Principal, RealmRef, Timestamp},
-    passwords::Busy,
+    passwords::{Busy, Passwords},
     privileges::Privileges,
+    role_mappings::{Facts, RoleMappings},
     roles::Roles,
     secret::SecretText,
     store::{ApiKeyRecord, DocumentKind, StoreError, UserNamespace},
@@ -29,8 +33,14 @@ use crate::{
 pub(super) enum Realm {
     /// API keys.
     ApiKey,
+    /// Users of a file.
+    File(Arc<FileUsers>),
+    /// Signed tokens of an issuer.
+    Jwt(Box<JwtRealm>),
     /// Users with passwords.
     Password(UserNamespace),
+    /// Client certificates.
+    Pki(PrincipalFrom),
     /// Access tokens.
     Token,
 }
@@ -66,11 +76,13 @@ pub(super) struct Proofs {
     pub(super) keys: Arc<Keys>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) roles: Arc<Roles>,
+    pub(super) mappings: RoleMappings,
     pub(super) revocations: Arc<Revocations>,
     pub(super) throttle: Throttle,
     pub(super) clock: Clock,
     /// Roles that every user has besides its own: those of anonymous access (section 2.7).
     pub(super) common_roles: Vec<Box<str>>,
+    pub(super) files: Files,
 }
 
 /// What is at hand when a realm judges.
@@ -84,22 +96,85 @@ pub(super) struct Circumstances {
     pub(super) strangers_pass: bool,
 }
 
+/// Files of users. A name in one of them is nobody else's, so that each log-in costs one hash, whoever it names.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    all: Vec<Arc<FileUsers>>,
+    /// Judges names that nobody has, where no other realm does.
+    last: Option<Arc<FileUsers>>,
+}
+
+/// A realm that cannot be served as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum RealmError {
+    /// Its users.
+    #[error("realm [{name}]")]
+    File {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        source: FileError,
+    },
+    /// Its issuer.
+    #[error("realm [{name}]")]
+    Jwt {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        source: JwtError,
+    },
+}
+
+impl Files {
+    pub(super) fn of_chain(chain: &[Named]) -> Self {
+        let file = |named: &Named| match &named.realm {
+            Realm::File(users) => Some(Arc::clone(users)),
+            _ => None,
+        };
+        let all: Vec<_> = chain.iter().filter_map(file).collect();
+        let native = chain.iter().any(|named| matches!(named.realm, Realm::Password(UserNamespace::Native)));
+        let last = all.last().filter(|_| !native).map(Arc::clone);
+        Self { all, last }
+    }
+
+    /// The file that judges `username`, if any does.
+    fn of(&self, username: &str) -> Option<&Arc<FileUsers>> {
+        self.all.iter().find(|users| users.knows(username)).or(self.last.as_ref())
+    }
+}
+
 impl Named {
     /// The chain of section 2.2: tokens, keys, then realms as configured.
-    pub(super) fn chain(configured: &[config::Realm]) -> Vec<Self> {
+    pub(super) fn chain(
+        configured: &[config::Realm],
+        passwords: &Passwords,
+        revocations: &Arc<Revocations>,
+    ) -> Result<Vec<Self>, RealmError> {
         let named =
             |realm, name: &str, kind: &str| Self { realm, name: RealmRef { name: name.into(), kind: kind.into() } };
         let mut chain = vec![named(Realm::Token, TOKEN_REALM, TOKEN_REALM), named(Realm::ApiKey, KEY_REALM, KEY_REALM)];
-        chain.extend(configured.iter().filter_map(|realm| match realm {
-            config::Realm::Native { name } => Some(named(Realm::Password(UserNamespace::Native), name, "native")),
-            config::Realm::Reserved => Some(named(Realm::Password(UserNamespace::Reserved), "reserved", "reserved")),
-            // Not served yet: `serve` refuses to start with them.
-            config::Realm::Cluster { .. }
-            | config::Realm::File { .. }
-            | config::Realm::Jwt(_)
-            | config::Realm::Pki { .. } => None,
-        }));
-        chain
+        for realm in configured {
+            let revocations = Arc::clone(revocations);
+            let realm = match realm {
+                // Not served yet: `serve` refuses to start with it.
+                config::Realm::Cluster { .. } => continue,
+                config::Realm::File { name, path } => {
+                    let users = FileUsers::open(path, passwords.clone(), revocations);
+                    let users = users.map_err(|source| RealmError::File { name: name.clone(), source })?;
+                    named(Realm::File(Arc::new(users)), name, "file")
+                }
+                config::Realm::Jwt(jwt) => {
+                    let realm = JwtRealm::new((**jwt).clone(), revocations);
+                    let realm = realm.map_err(|source| RealmError::Jwt { name: jwt.name.clone(), source })?;
+                    named(Realm::Jwt(Box::new(realm)), &jwt.name, "jwt")
+                }
+                config::Realm::Native { name } => named(Realm::Password(UserNamespace::Native), name, "native"),
+                config::Realm::Pki { name, principal_from } => named(Realm::Pki(*principal_from), name, "pki"),
+                config::Realm::Reserved => named(Realm::Password(UserNamespace::Reserved), "reserved", "reserved"),
+            };
+            chain.push(realm);
+        }
+        Ok(chain)
     }
 
     /// Whether the configuration names it: tokens and keys are always judged.
@@ -120,8 +195,21 @@ impl Named {
     ) -> Result<Verdict, IdentifyError> {
         match (&self.realm, presented) {
             (Realm::ApiKey, Presented::ApiKey { id, secret }) => proofs.key(id, secret, at, &self.name).await,
+            (Realm::File(users), Presented::Basic { username, password })
+                if !is_reserved(username)
+                    && proofs.files.of(username).is_some_and(|owner| Arc::ptr_eq(owner, users)) =>
+            {
+                proofs.file(users, username, password, at, &self.name).await
+            }
+            (Realm::Jwt(realm), Presented::Bearer(token)) => proofs.jwt(realm, token, at, &self.name).await,
+            (Realm::Pki(from), Presented::Certificate(certificate)) => {
+                proofs.certificate(certificate, *from, at, &self.name).await
+            }
             (Realm::Password(namespace), Presented::Basic { username, password })
-                if (*namespace == UserNamespace::Reserved) == is_reserved(username) =>
+                if match namespace {
+                    UserNamespace::Native => !is_reserved(username) && proofs.files.of(username).is_none(),
+                    UserNamespace::Reserved => is_reserved(username),
+                } =>
             {
                 proofs.password(*namespace, username, password, at, &self.name).await
             }
@@ -213,6 +301,98 @@ impl Proofs {
         Ok(Verdict::Accept(Proven { principal, until, stamps }))
     }
 
+    async fn file(
+        &self,
+        users: &FileUsers,
+        username: &str,
+        password: &SecretText,
+        at: Circumstances,
+        realm: &RealmRef,
+    ) -> Result<Verdict, IdentifyError> {
+        if at.strangers_pass && !users.knows(username) {
+            return Ok(Verdict::Pass);
+        }
+        let throttled = |retry_after| IdentifyError::Throttled { retry_after };
+        let attempt = self.throttle.begin(at.address, username, self.clock.now()).map_err(throttled)?;
+        let user = users.verify(username, password.clone()).await.map_err(IdentifyError::Busy)?;
+        let now = self.clock.now();
+        self.throttle.end(&attempt, user.is_some(), now).map_err(throttled)?;
+        let Some(identity) = user else {
+            return Ok(Verdict::Decline(IdentifyError::Password { username: username.into(), known: true }));
+        };
+        let principal = self.user(identity, realm.clone(), AuthenticationType::Realm).await;
+        let principal = principal.map_err(IdentifyError::Unavailable)?;
+        let stamps = self.revocations.stamp(at.begun, &[Subject::FileUser(username), ROLES]);
+        Ok(Verdict::Accept(Proven { principal, until: now.plus(PASSWORD_LIFE), stamps }))
+    }
+
+    async fn jwt(
+        &self,
+        jwt: &JwtRealm,
+        token: &SecretText,
+        at: Circumstances,
+        realm: &RealmRef,
+    ) -> Result<Verdict, IdentifyError> {
+        let now = self.clock.now();
+        let (identity, until) = match jwt.judge(token.expose(), now).await {
+            Ok(Judged::Good(identity, until)) => (identity, until),
+            Ok(Judged::Foreign) => return Ok(Verdict::Pass),
+            Ok(Judged::Bad(reason)) => {
+                tracing::debug!(realm = &*realm.name, reason, "token refused");
+                return Ok(Verdict::Decline(IdentifyError::Refused(Refusal::TokenUnknown)));
+            }
+            Err(NoAnswer) => return Err(IdentifyError::IssuerSilent),
+        };
+        self.mapped(identity, None, until.min(now.plus(VOUCHED_LIFE)), at, realm).await
+    }
+
+    async fn certificate(
+        &self,
+        certificate: &Certificate,
+        from: PrincipalFrom,
+        at: Circumstances,
+        realm: &RealmRef,
+    ) -> Result<Verdict, IdentifyError> {
+        let name = match from {
+            PrincipalFrom::SubjectCn => certificate.cn.clone(),
+            PrincipalFrom::SubjectDn => Some(certificate.dn.clone()).filter(|name| !name.is_empty()),
+        };
+        let Some(username) = name else { return Ok(Verdict::Pass) };
+        let (now, (from, to)) = (self.clock.now(), certificate.validity);
+        // A connection may outlive the certificate that it began with.
+        if now < from || to < now {
+            return Ok(Verdict::Decline(IdentifyError::Password { username, known: true }));
+        }
+        let metadata = [("pki_dn".to_owned(), json!(certificate.dn))].into_iter().collect();
+        let identity = Identity { username, metadata, ..Identity::default() };
+        self.mapped(identity, Some(&certificate.dn), to.min(now.plus(VOUCHED_LIFE)), at, realm).await
+    }
+
+    /// Accepts somebody for whom another vouches, with the roles that mappings give besides.
+    async fn mapped(
+        &self,
+        mut identity: Identity,
+        dn: Option<&str>,
+        until: Timestamp,
+        at: Circumstances,
+        realm: &RealmRef,
+    ) -> Result<Verdict, IdentifyError> {
+        let facts = Facts {
+            username: &identity.username,
+            dn,
+            groups: &identity.roles,
+            metadata: &identity.metadata,
+            realm: &realm.name,
+        };
+        let mapped = self.mappings.roles_for(&facts).await.map_err(IdentifyError::Unavailable)?;
+        let new: Vec<_> = mapped.into_iter().filter(|role| !identity.roles.contains(role)).collect();
+        identity.roles.extend(new);
+        let principal = self.user(identity, realm.clone(), AuthenticationType::Realm).await;
+        let principal = principal.map_err(IdentifyError::Unavailable)?;
+        let stamps = self.revocations.stamp(at.begun, &[Subject::Realm(&realm.name), ROLES, MAPPINGS]);
+        Ok(Verdict::Accept(Proven { principal, until, stamps }))
+    }
+
     /// A user with its roles as they are now, and those that every user has.
     async fn user(
         &self,
@@ -240,6 +420,8 @@ impl Proofs {
 
 /// What roles mean may change at any time.
 const ROLES: Subject<'static> = Subject::Documents(DocumentKind::Role);
+/// So may whom they are given to.
+const MAPPINGS: Subject<'static> = Subject::Documents(DocumentKind::RoleMapping);
 
 /// A key as a caller.
 fn key_principal(key: ApiKeyRecord, realm: RealmRef, authentication: AuthenticationType) -> Arc<Principal> {
@@ -268,4 +450,6 @@ const KEY_REALM: &str = "_es_api_key";
 const TOKEN_REALM: &str = "_token";
 /// As long as Elasticsearch's realms remember a password.
 const PASSWORD_LIFE: Duration = Duration::from_mins(20);
+/// As long as Elasticsearch's jwt and pki realms remember a caller.
+const VOUCHED_LIFE: Duration = Duration::from_mins(20);
 const NEVER: Timestamp = Timestamp::from_millis(u64::MAX);

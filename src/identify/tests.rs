@@ -59,7 +59,8 @@ impl Gate {
             clock.clone(),
             Metrics::new(&[]),
             audit,
-        );
+        )
+        .unwrap();
         Self { realms, users, keys, tokens, clock }
     }
 
@@ -527,3 +528,5 @@ mod auditors {
         }
     }
 }
+
+mod vouched;

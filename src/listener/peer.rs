@@ -8,6 +8,8 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
 
+use crate::secret;
+
 /// The far end of one connection, made once when it is accepted.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -30,6 +32,8 @@ pub struct Peer {
 pub struct TlsFacts {
     /// Client certificate chain in DER, leaf first; empty without one.
     pub client_chain: Vec<Vec<u8>>,
+    /// SHA-256 of the leaf, made once a handshake: what is remembered of the caller is found by it.
+    pub fingerprint: Option<[u8; 32]>,
 }
 
 impl TlsFacts {
@@ -37,7 +41,10 @@ impl TlsFacts {
     #[must_use]
     pub fn of(session: &rustls::ServerConnection) -> Self {
         let chain = session.peer_certificates().unwrap_or_default();
-        Self { client_chain: chain.iter().map(|certificate| certificate.to_vec()).collect() }
+        Self {
+            fingerprint: chain.first().map(|leaf| secret::sha256(&[leaf])),
+            client_chain: chain.iter().map(|certificate| certificate.to_vec()).collect(),
+        }
     }
 }
 

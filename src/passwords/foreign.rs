@@ -26,7 +26,8 @@ impl<'a> Foreign<'a> {
         }
         let rest = ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| text.strip_prefix(prefix))?;
         let (cost, rest) = rest.split_once('$')?;
-        let well_formed = rest.len() == 53 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte));
+        let well_formed =
+            rest.len() == 53 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte));
         let cheap = cost.len() == 2 && cost.parse().is_ok_and(|cost: u32| BCRYPT_COSTS.contains(&cost));
         (cheap && well_formed).then_some(Self::Bcrypt(text))
     }
@@ -39,7 +40,11 @@ impl<'a> Foreign<'a> {
             Self::Pbkdf2 { stretched, rounds, salt, hash } => {
                 let check = |password: &[u8]| pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA512, *rounds, salt, password, hash);
                 let matches = if *stretched {
-                    check(SecretText::new(hexadecimal(digest::digest(&digest::SHA512, password.as_bytes()).as_ref())).expose().as_bytes())
+                    check(
+                        SecretText::new(hexadecimal(digest::digest(&digest::SHA512, password.as_bytes()).as_ref()))
+                            .expose()
+                            .as_bytes(),
+                    )
                 } else {
                     check(password.as_bytes())
                 };
@@ -98,7 +103,16 @@ mod tests {
     #[test]
     fn what_is_broken_or_too_costly_is_no_hash() {
         let bcrypt = |cost| format!("$2a${cost}$abcdefghijklmnopqrstuuCHf7DUmNUvMBdGje9JveOQe49tH5xFK");
-        for hash in ["", "x", "$2a$10$abc", "{PBKDF2}1000$x$y", "{PBKDF2}1000$AAEC$AAEC", "{SSHA256}abc", &bcrypt("15"), &bcrypt("4")] {
+        for hash in [
+            "",
+            "x",
+            "$2a$10$abc",
+            "{PBKDF2}1000$x$y",
+            "{PBKDF2}1000$AAEC$AAEC",
+            "{SSHA256}abc",
+            &bcrypt("15"),
+            &bcrypt("4"),
+        ] {
             assert!(Foreign::read(hash).is_none(), "{hash}");
         }
         assert!(Foreign::read(&HASHES[3].replace("1000$", "2000$")).is_none());

@@ -79,7 +79,8 @@ impl Privileges {
                     let held =
                         self.allow(|grant| grant::covers(&grant.indices, name, asked, *allow_restricted_indices));
                     all &= held;
-                    of_name.insert(asked.clone(), held);
+                    // Asked twice in two ways: held only in both.
+                    *of_name.entry(asked.clone()).or_insert(true) &= held;
                 }
             }
         }

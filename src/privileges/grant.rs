@@ -198,7 +198,9 @@ pub(super) fn covers(grants: &[IndexGrant], name: &str, asked: &str, allow_restr
         return false;
     }
     let mut names = pattern::expression(name, expressions);
-    if !allow_restricted && !restricted::is_restricted(name) {
+    // A restricted index that is named is meant; patterns mean them only when they say so.
+    let named = !name.contains('*') && restricted::is_restricted(name);
+    if !allow_restricted && !named {
         let others = expressions.not(restricted);
         names = expressions.and([names, others]);
     }

@@ -31,16 +31,19 @@ pub fn listing(descriptors: &Map<String, Value>) -> Value {
     listing
 }
 
+/// What an entry is about: whether restricted indices are meant, names, clusters.
+type Subject<'a> = (bool, BTreeSet<&'a str>, BTreeSet<&'a str>);
+
 /// Entries over the same names are one, with the privileges of all. Where one is not limited to fields or documents,
 /// none is.
 fn indices<'a>(entries: impl Iterator<Item = &'a Value>) -> Vec<Value> {
-    let mut merged: BTreeMap<(bool, BTreeSet<&str>, BTreeSet<&str>), Vec<&Value>> = BTreeMap::new();
+    let mut merged: BTreeMap<Subject<'_>, Vec<&Value>> = BTreeMap::new();
     for entry in entries {
         let set = |key| texts(entry.get(key)).collect();
         let restricted = entry.get("allow_restricted_indices").and_then(Value::as_bool).unwrap_or_default();
         merged.entry((restricted, set("names"), set("clusters"))).or_default().push(entry);
     }
-    let show = |((restricted, names, clusters), entries): ((bool, BTreeSet<&str>, BTreeSet<&str>), Vec<&Value>)| {
+    let show = |((restricted, names, clusters), entries): (Subject<'_>, Vec<&Value>)| {
         let privileges: BTreeSet<&str> = entries.iter().flat_map(|entry| texts(entry.get("privileges"))).collect();
         let mut shown = Map::new();
         shown.insert("names".to_owned(), json!(names));

@@ -67,7 +67,7 @@ fn what_lacks_a_part_is_not_everything() {
         (json!(["all"]), json!({"names": ["*"], "privileges": ["read", "write"]})),
         (json!(["all"]), json!({"names": ["*"], "privileges": ["all"], "query": {"match_all": {}}})),
         (json!(["all"]), json!({"names": ["*"], "privileges": ["all"], "field_security": {"grant": ["a"]}})),
-        (json!({"all": true}), total.clone()),
+        (json!({"all": true}), total),
         (json!(["all"]), json!("*")),
     ] {
         let descriptor = json!({"cluster": cluster, "indices": [index]});

@@ -2,10 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::role_mappings::{Facts, Pattern};
+use crate::{
+    privileges::{Pattern, is_valid_pattern},
+    role_mappings::Facts,
+};
 
 /// What must be so.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Rule {
     /// All of these.
     All(Vec<Rule>),
@@ -18,12 +21,12 @@ pub enum Rule {
 }
 
 /// What a field may be.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Constant {
-    /// A number, a boolean, or null, which also stands for a field that is not there.
+    /// That very value. Null also stands for a field that is not there.
     Exact(Value),
     /// A text that matches.
-    Text(Pattern),
+    Pattern(Pattern),
 }
 
 impl Rule {
@@ -70,7 +73,9 @@ impl Constant {
     pub fn of(value: &Value) -> Option<Self> {
         match value {
             Value::Array(_) | Value::Object(_) => None,
-            Value::String(text) => Pattern::read(text).map(Self::Text),
+            Value::String(text) if is_pattern(text) => {
+                is_valid_pattern(text).then(|| Self::Pattern(Pattern::new(text)))
+            }
             exact => Some(Self::Exact(exact.clone())),
         }
     }
@@ -79,8 +84,8 @@ impl Constant {
         match (self, value) {
             (Self::Exact(Value::Number(one)), Value::Number(other)) => one.as_f64() == other.as_f64(),
             (Self::Exact(exact), value) => exact == value,
-            (Self::Text(pattern), Value::String(text)) => pattern.matches(text),
-            (Self::Text(_), _) => false,
+            (Self::Pattern(pattern), Value::String(text)) => pattern.matches(text),
+            (Self::Pattern(_), _) => false,
         }
     }
 }
@@ -99,4 +104,9 @@ fn values(facts: &Facts<'_>, name: &str) -> Vec<Value> {
         Value::Array(_) => vec![Value::Null],
         one => vec![one],
     }
+}
+
+/// Whether a text is a wildcard, or a regular expression between slashes, rather than itself.
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?']) || text.len() > 1 && text.starts_with('/') && text.ends_with('/')
 }

@@ -30,6 +30,8 @@ import report
 import slices
 from load import LoadError
 from searchgate import searchgate
+from security import main as keys
+from security.swarm import SwarmError
 from servers import Site, StartError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -179,8 +181,11 @@ def main() -> None:
 
 if __name__ == "__main__":
     try:
-        main()
-    except (check.CheckError, LoadError, StartError, OSError, subprocess.SubprocessError) as problem:
+        if sys.argv[1:2] == ["keys"]:
+            keys.main(build, sys.argv[2:])
+        else:
+            main()
+    except (check.CheckError, LoadError, StartError, SwarmError, OSError, subprocess.SubprocessError) as problem:
         sys.exit(f"bench: {problem}")
     except KeyboardInterrupt:
         sys.exit(130)

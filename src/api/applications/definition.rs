@@ -82,8 +82,9 @@ fn definition(application: &str, name: &str, fields: &[Field]) -> Result<Definit
         }
     }
     if let Some(other) = other_application {
-        let text =
-            format!("privilege application [{other}] in source does not match the provided application [{application}]");
+        let text = format!(
+            "privilege application [{other}] in source does not match the provided application [{application}]"
+        );
         return Err(Exception::argument(text));
     }
     if let Some(other) = other_name {

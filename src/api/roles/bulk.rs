@@ -45,11 +45,14 @@ impl Api {
         if !good.is_empty() {
             let names: Vec<_> = good.iter().map(|(name, _)| name.clone()).collect();
             for (name, put) in names.iter().zip(self.roles.put(good).await?) {
-                outcomes.add(name, match put {
-                    Put::Created => "created",
-                    Put::Unchanged => "noop",
-                    Put::Updated => "updated",
-                });
+                outcomes.add(
+                    name,
+                    match put {
+                        Put::Created => "created",
+                        Put::Unchanged => "noop",
+                        Put::Updated => "updated",
+                    },
+                );
             }
             self.record(call, "put_roles", json!({ "roles": { "names": names } }));
         }

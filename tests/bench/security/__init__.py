@@ -1,0 +1,1 @@
+"""The security API beside the original, and with a million keys: `scripts/bench keys`."""
