@@ -184,6 +184,7 @@ fn dial() -> DuplexStream {
 async fn superuser(built: &Built) -> String {
     let roles = ["superuser".into()];
     let key = NewKey {
+        access: None,
         name: "bench".into(),
         life: None,
         role_descriptors: Map::new(),

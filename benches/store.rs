@@ -38,6 +38,7 @@ async fn create(keys: &Keys, number: usize) -> CreatedKey {
     }], "applications": [], "run_as": [], "metadata": {}, "transient_metadata": {"enabled": true}});
     let descriptors = Map::from_iter([("ingest".to_owned(), descriptor)]);
     let new = NewKey {
+        access: None,
         name: format!("key-{number}").into(),
         life: Some(Duration::from_hours(24)),
         role_descriptors: descriptors.clone(),

@@ -21,6 +21,7 @@ use crate::{
     model::Principal,
     respond::{Exception, Rejection, RequestFacts, es},
     roles::Roles,
+    service_accounts::ServiceAccounts,
     telemetry::audit::{Audit, AuditEvent},
     tokens::Tokens,
     users::Users,
@@ -47,6 +48,7 @@ mod rights;
 mod role_mappings;
 mod roles;
 mod route;
+mod search;
 mod service_accounts;
 mod settings;
 mod suggest;
@@ -69,6 +71,8 @@ pub struct Api {
     pub tokens: Arc<Tokens>,
     /// The roles.
     pub roles: Arc<Roles>,
+    /// Tokens of service accounts.
+    pub service_accounts: Arc<ServiceAccounts>,
     /// What else is kept by name.
     pub documents: Documents,
     /// Prove whom a grant is for.
@@ -204,7 +208,7 @@ impl Api {
             (Endpoint::RoleMapping, _) => self.put_role_mapping(&mut call).await,
             (Endpoint::Roles, "DELETE") => self.delete_roles(&mut call).await,
             (Endpoint::Roles, _) => self.put_roles(&mut call).await,
-            (Endpoint::ServiceAccounts, _) => self.service_accounts(&mut call),
+            (Endpoint::ServiceAccounts, _) => service_accounts::list(&mut call),
             (Endpoint::ServiceCredentials, _) => self.service_credentials(&mut call).await,
             (Endpoint::ServiceToken, "DELETE") => self.delete_service_token(&mut call).await,
             (Endpoint::NewServiceToken | Endpoint::ServiceToken, _) => self.create_service_token(&mut call).await,

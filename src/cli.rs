@@ -22,9 +22,23 @@ use crate::{
 
 pub mod admin;
 pub mod check;
+pub mod client;
 pub mod demo;
+pub mod keys;
+pub mod migrations;
+pub mod progress;
+pub mod prompt;
 pub mod schema;
 pub mod serve;
+pub mod session;
+pub mod table;
+pub mod users;
+
+use keys::KeysCommand;
+use migrations::MigrationsCommand;
+use session::{Place, Session};
+use table::Output;
+use users::UsersCommand;
 
 /// A gateway in front of Elasticsearch- and OpenSearch-compatible clusters.
 #[derive(Debug, Parser)]
@@ -62,6 +76,23 @@ enum Command {
         #[command(flatten)]
         admin: Admin,
     },
+    /// Manage API keys.
+    Keys {
+        #[command(flatten)]
+        managed: Managed,
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Look after the schema of the store.
+    Migrations {
+        #[command(flatten)]
+        config: ConfigFiles,
+        /// How answers are printed.
+        #[arg(long, value_enum, default_value = "table")]
+        output: Output,
+        #[command(subcommand)]
+        command: MigrationsCommand,
+    },
     /// Print the JSON Schema of the configuration.
     Schema,
     /// Make secrets.
@@ -78,6 +109,13 @@ enum Command {
     Shutdown {
         #[command(flatten)]
         admin: Admin,
+    },
+    /// Manage users of the native realm.
+    Users {
+        #[command(flatten)]
+        managed: Managed,
+        #[command(subcommand)]
+        command: UsersCommand,
     },
     /// Wait until a running gateway is ready.
     Wait {
@@ -107,6 +145,15 @@ struct Admin {
     /// Its admin listener.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9600")]
     admin: Uri,
+}
+
+#[derive(clap::Args, Debug)]
+struct Managed {
+    #[command(flatten)]
+    place: Place,
+    /// How answers are printed.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
 }
 
 /// Runs the command line of this process.
@@ -161,6 +208,10 @@ impl Command {
                 writeln!(output, "{}", PasswordHash::of(&password)?.0.expose())?;
             }
             Self::Healthcheck { admin } => once(admin::healthcheck(&admin.admin))?,
+            Self::Keys { managed, command } => {
+                managed.run(async |session, format| command.run(session, format, &mut output).await)?;
+            }
+            Self::Migrations { config, output: format, command } => command.run(&config.files, format, &mut output)?,
             Self::Schema => schema::schema(&mut output)?,
             Self::Secret { command: SecretCommand::Generate } => {
                 writeln!(output, "{}", STANDARD.encode(secret::random::<32>()))?;
@@ -170,9 +221,24 @@ impl Command {
                 return serve::serve(&config.files).map(ended);
             }
             Self::Shutdown { admin } => once(admin::shutdown(&admin.admin))?,
+            Self::Users { managed, command } => {
+                managed.run(async |session, format| command.run(session, format, &mut output).await)?;
+            }
             Self::Wait { admin, max } => once(admin::wait(&admin.admin, max))?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Managed {
+    /// Opens the place, does something there, and closes it whatever became of that.
+    fn run(self, work: impl AsyncFnOnce(&Session, Output) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        once(async {
+            let session = self.place.open()?;
+            let done = work(&session, self.output).await;
+            session.close().await;
+            done
+        })
     }
 }
 
@@ -187,6 +253,22 @@ fn ended(drained: Drained) -> ExitCode {
 /// Runs one small conversation.
 fn once(conversation: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(conversation)
+}
+
+/// A name as a segment of a path or a value of a query.
+fn percent(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
+            _ => {
+                text.push('%');
+                let digits = [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16));
+                text.extend(digits.into_iter().flatten().map(|digit| digit.to_ascii_uppercase()));
+            }
+        }
+    }
+    text
 }
 
 /// `EX_CONFIG` of sysexits.h.

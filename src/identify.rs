@@ -18,6 +18,7 @@ use crate::{
     passwords::Passwords,
     role_mappings::RoleMappings,
     roles::Roles,
+    service_accounts::ServiceAccounts,
     store::{Announce, AnyStore},
     telemetry::{
         audit::{Audit, AuditEvent},
@@ -89,6 +90,8 @@ pub struct Registers {
     pub tokens: Arc<Tokens>,
     /// Roles.
     pub roles: Arc<Roles>,
+    /// Tokens of service accounts.
+    pub service_accounts: Arc<ServiceAccounts>,
     /// What is kept by name, roles among it.
     pub documents: Documents,
     /// Verifies the passwords of users in files.
@@ -111,7 +114,8 @@ impl Registers {
         Self {
             users: Arc::new(Users::new(store.clone(), passwords.clone(), Arc::clone(&announce))),
             keys: Arc::new(Keys::new(store.clone(), clock.clone(), keys, Arc::clone(&announce))),
-            tokens: Arc::new(Tokens::new(store.clone(), clock.clone(), tokens, announce)),
+            tokens: Arc::new(Tokens::new(store.clone(), clock.clone(), tokens, Arc::clone(&announce))),
+            service_accounts: Arc::new(ServiceAccounts::new(store.clone(), announce)),
             roles: Arc::new(Roles::new(documents.clone())),
             documents,
             passwords,
@@ -149,7 +153,7 @@ impl Realms {
         metrics: Arc<Metrics>,
         audit: Audit,
     ) -> Result<Self, RealmError> {
-        let Registers { users, keys, tokens, roles, documents, passwords, revocations } = registers;
+        let Registers { users, keys, tokens, roles, documents, passwords, revocations, .. } = registers;
         let chain = Named::chain(&config.realms, &passwords, &revocations)?;
         let mappings = RoleMappings::new(documents);
         let files = Files::of_chain(&chain);
@@ -202,6 +206,16 @@ impl Realms {
             return None;
         }
         self.remembered(&self.digest(evidence)?, evidence, now)
+    }
+
+    /// Tells the keys when those that are remembered were last used.
+    pub fn tell_uses(&self) {
+        self.proven.tell_uses(|principal, at| {
+            let key = principal.api_key.as_ref().or_else(|| principal.run_by.as_ref()?.api_key.as_ref());
+            if let Some(key) = key.filter(|_| principal.authentication == AuthenticationType::ApiKey) {
+                self.proofs.keys.note_use(&key.id, at);
+            }
+        });
     }
 
     /// Asks the realms.

@@ -1,6 +1,11 @@
 //! API keys: create, find, invalidate, verify.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt, mem,
+    sync::Arc,
+    time::Duration,
+};
 
 use base64::{
     Engine,
@@ -10,6 +15,7 @@ use base64::{
         general_purpose::{NO_PAD, URL_SAFE_NO_PAD},
     },
 };
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -18,7 +24,8 @@ use crate::{
     model::{KeyId, Timestamp},
     secret::{self, SecretText},
     store::{
-        self, Announce, AnyStore, ApiKeyRecord, Change, Creator, KeyFilter, Page, SaltedDigest, Store, StoreError,
+        self, Announce, AnyStore, ApiKeyRecord, Change, Creator, KeyChange, KeyFilter, KeyKind, KeyUpdate, Page,
+        SaltedDigest, Store, StoreError,
     },
 };
 
@@ -28,6 +35,8 @@ pub struct Keys {
     clock: Clock,
     config: config::ApiKeys,
     announce: Announce,
+    /// Uses that are not written yet: the last of each key.
+    used: Mutex<HashMap<KeyId, Timestamp>>,
 }
 
 /// What a new key is made of. Fields are valid already.
@@ -45,6 +54,27 @@ pub struct NewKey {
     pub metadata: Map<String, Value>,
     /// Its owner.
     pub creator: Creator,
+    /// What a cross-cluster key gives access to; its presence makes it one.
+    pub access: Option<Map<String, Value>>,
+}
+
+/// What an update changes: absent parts stay as they are. Fields are valid already.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Which kind of key it is for.
+    pub kind: KeyKind,
+    /// Who asks.
+    pub creator: Creator,
+    /// The owner's descriptors now.
+    pub limited_by: Map<String, Value>,
+    /// Assigned descriptors.
+    pub role_descriptors: Option<Map<String, Value>>,
+    /// Metadata, whole.
+    pub metadata: Option<Map<String, Value>>,
+    /// Access of a cross-cluster key.
+    pub access: Option<Map<String, Value>>,
+    /// Life from now on.
+    pub life: Option<Duration>,
 }
 
 /// A key that was just made: the only time its secret is seen.
@@ -61,6 +91,8 @@ pub struct CreatedKey {
 /// What an invalidation did.
 #[derive(Clone, Debug, Default)]
 pub struct Invalidated {
+    /// Cross-cluster keys that were spared.
+    pub spared: Vec<KeyId>,
     /// Stopped working now.
     pub invalidated: Vec<KeyId>,
     /// Had been invalidated before.
@@ -72,6 +104,8 @@ pub struct Invalidated {
 pub enum KeyVerdict {
     /// It is good.
     Accept(Box<ApiKeyRecord>),
+    /// It is good, and for another port than those served here.
+    CrossCluster,
     /// Its time is over.
     Expired,
     /// It was invalidated.
@@ -106,7 +140,7 @@ impl Keys {
     /// Keys kept in `store`.
     #[must_use]
     pub fn new(store: AnyStore, clock: Clock, config: config::ApiKeys, announce: Announce) -> Self {
-        Self { store, clock, config, announce }
+        Self { store, clock, config, announce, used: Mutex::default() }
     }
 
     /// Makes a key; returns once it is durable.
@@ -131,7 +165,7 @@ impl Keys {
             role_descriptors: new.role_descriptors,
             limited_by: new.limited_by,
             metadata: new.metadata,
-            access: None,
+            access: new.access,
             last_used: None,
         };
         let max = self.config.max_per_owner;
@@ -139,6 +173,33 @@ impl Keys {
             return Err(KeysError::TooMany { max });
         }
         Ok(CreatedKey { id, expiration, secret })
+    }
+
+    /// Updates keys of their owner; one outcome an id, in order. Returns once it is durable and every cache has
+    /// forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError`].
+    pub async fn update(&self, ids: &[KeyId], update: Update) -> Result<Vec<KeyUpdate>, KeysError> {
+        let at = self.clock.now();
+        let Update { kind, creator, limited_by, role_descriptors, metadata, access, life: asked } = update;
+        let expiration = match asked {
+            Some(_) => life(asked, &self.config)?.map(|life| at.plus(life)),
+            None => None,
+        };
+        let change = KeyChange { kind, creator, limited_by, role_descriptors, metadata, access, expiration, at };
+        let (store, announce, ids) = (self.store.clone(), Arc::clone(&self.announce), ids.to_vec());
+        store::complete(async move {
+            let outcomes = store.update_keys(&ids, &change).await?;
+            for (id, outcome) in ids.iter().zip(&outcomes) {
+                if *outcome == KeyUpdate::Changed {
+                    announce(&Change::Key(id.clone()));
+                }
+            }
+            Ok(outcomes)
+        })
+        .await
     }
 
     /// A page of the keys that match.
@@ -150,12 +211,29 @@ impl Keys {
         Ok(self.store.keys(filter, page).await?)
     }
 
-    /// Invalidates what matches; returns once it is durable and every cache has forgotten.
+    /// How many keys match.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError::Store`].
+    pub async fn count(&self, filter: &KeyFilter) -> Result<u64, KeysError> {
+        Ok(self.store.count_keys(filter).await?)
+    }
+
+    /// Invalidates what matches, of all kinds or of one; returns once it is durable and every cache has forgotten.
     ///
     /// # Errors
     ///
     /// [`KeysError::Store`].
     pub async fn invalidate(&self, filter: &KeyFilter) -> Result<Invalidated, KeysError> {
+        let spared = match filter.kind {
+            Some(KeyKind::Rest) => {
+                let others = KeyFilter { kind: Some(KeyKind::CrossCluster), ..filter.clone() };
+                let others = self.store.keys(&others, &Page::first(u64::MAX)).await?;
+                others.into_iter().filter(|key| key.invalidation.is_none()).map(|key| key.id).collect()
+            }
+            _ => Vec::new(),
+        };
         let (store, announce, filter, at) =
             (self.store.clone(), Arc::clone(&self.announce), filter.clone(), self.clock.now());
         let invalidated = store::complete(async move {
@@ -167,7 +245,7 @@ impl Keys {
         })
         .await?;
         // One transaction finds and marks them, so no race can have marked one in between.
-        Ok(Invalidated { invalidated, previously: Vec::new() })
+        Ok(Invalidated { spared, invalidated, previously: Vec::new() })
     }
 
     /// Judges a presented key, in the order of API page section 2.5.
@@ -176,10 +254,41 @@ impl Keys {
     ///
     /// [`StoreError`].
     pub async fn verify(&self, id: &KeyId, secret: &str) -> Result<KeyVerdict, StoreError> {
-        Ok(match self.store.key(id).await? {
-            None => KeyVerdict::Unknown,
-            Some(key) => judge(key, secret, self.clock.now()),
-        })
+        let now = self.clock.now();
+        let verdict = self.store.key(id).await?.map_or(KeyVerdict::Unknown, |key| judge(key, secret, now));
+        if let KeyVerdict::Accept(key) = &verdict {
+            self.note_use(&key.id, now);
+        }
+        Ok(verdict)
+    }
+
+    /// Notes that a key was used; [`Keys::write_uses`] writes it.
+    pub fn note_use(&self, id: &KeyId, at: Timestamp) {
+        let mut used = self.used.lock();
+        let room = used.len() < MOST_USES;
+        match used.entry(id.clone()) {
+            Entry::Occupied(mut last) => *last.get_mut() = at.max(*last.get()),
+            Entry::Vacant(place) if room => drop(place.insert(at)),
+            Entry::Vacant(_) => {}
+        }
+    }
+
+    /// Writes what was noted, in batches. What cannot be written is noted again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn write_uses(&self) -> Result<(), StoreError> {
+        let used: Vec<_> = mem::take(&mut *self.used.lock()).into_iter().collect();
+        for (place, batch) in used.chunks(USES).enumerate() {
+            if let Err(error) = self.store.touch_keys(batch).await {
+                for (id, at) in used.iter().skip(place * USES) {
+                    self.note_use(id, *at);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// The key of that id if it works now, for what was minted with it.
@@ -223,6 +332,8 @@ fn judge(key: ApiKeyRecord, secret: &str, now: Timestamp) -> KeyVerdict {
         KeyVerdict::Invalidated
     } else if !key.secret.matches(secret) {
         KeyVerdict::WrongSecret
+    } else if key.kind() == KeyKind::CrossCluster {
+        KeyVerdict::CrossCluster
     } else if key.expiration.is_some_and(|expiration| expiration <= now) {
         KeyVerdict::Expired
     } else {
@@ -237,6 +348,11 @@ fn new_id(creation: Timestamp) -> KeyId {
     let [id @ .., _] = (time | chance).to_be_bytes();
     KeyId(SORTED.encode(id).into())
 }
+
+/// So many uses are one transaction: a writer that others wait for is not held for long.
+const USES: usize = 1_000;
+/// Keys whose uses wait to be written; of more than so many within seconds some are not told.
+const MOST_USES: usize = 1 << 18;
 
 /// URL-safe base64 whose texts sort as the bytes do.
 const SORTED: GeneralPurpose = {

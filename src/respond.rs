@@ -100,6 +100,7 @@ impl Rejection {
             Self::Identify(
                 IdentifyError::BasicEncoding(_)
                 | IdentifyError::BasicValue
+                | IdentifyError::KeyKind(_)
                 | IdentifyError::Missing
                 | IdentifyError::Password { .. }
                 | IdentifyError::Refused(_)

@@ -1,6 +1,6 @@
 //! What must outlive the process: users, keys, tokens, roles. One trait, several backends, one contract suite.
 
-use std::{future::Future, sync::Arc};
+use std::{fmt, future::Future, sync::Arc};
 
 use serde_json::Value;
 
@@ -14,6 +14,7 @@ pub mod record;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use record::{
     ApiKeyRecord, Change, Client, Creator, DocumentKind, KeyChange, KeyFilter, KeyKind, KeyUpdate, Page, Put, Refresh,
@@ -48,6 +49,12 @@ pub enum StoreError {
         /// The backend's words.
         reason: Arc<str>,
     },
+}
+
+impl StoreError {
+    fn unavailable(reason: impl fmt::Display) -> Self {
+        Self::Unavailable { reason: reason.to_string().into() }
+    }
 }
 
 /// Durable state. Every method that writes returns once the write is durable.
@@ -183,7 +190,7 @@ where
     // Nothing to track: the task ends with the answer of the store.
     match tokio::spawn(write).await {
         Ok(done) => done,
-        Err(lost) => Err(StoreError::Unavailable { reason: lost.to_string().into() }.into()),
+        Err(lost) => Err(StoreError::unavailable(lost).into()),
     }
 }
 

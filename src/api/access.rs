@@ -9,7 +9,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Action {
     /// Elasticsearch's name.
-    name: &'static str,
+    pub(super) name: &'static str,
     /// Whether it concerns nobody's keys but the caller's own.
     own: bool,
 }

@@ -32,6 +32,11 @@ impl Form {
         }
     }
 
+    /// Members of an object inside of another.
+    pub(super) fn of(parser: &'static str, fields: Vec<Field>) -> Self {
+        Self { parser, fields }
+    }
+
     /// A member that must be a text.
     ///
     /// # Errors

@@ -22,7 +22,13 @@ impl std::fmt::Display for Position {
     }
 }
 
+impl Position {
+    /// Of the first character.
+    pub(super) const START: Self = Self { line: 1, column: 1 };
+}
+
 /// A value and where it stands. No `Debug`: it may hold a password.
+#[derive(Clone)]
 pub(super) struct Node {
     /// Where it begins.
     pub(super) at: Position,
@@ -33,6 +39,7 @@ pub(super) struct Node {
 }
 
 /// A value.
+#[derive(Clone)]
 pub(super) enum Tree {
     /// `true` and `false`.
     Bool(bool),
@@ -49,6 +56,7 @@ pub(super) enum Tree {
 }
 
 /// A member of an object.
+#[derive(Clone)]
 pub(super) struct Field {
     /// Where its name begins.
     pub(super) at: Position,

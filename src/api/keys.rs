@@ -16,14 +16,18 @@ use crate::{
     keys::KeysError,
     model::{KeyId, Principal},
     respond::{Exception, Rejection},
-    store::{ApiKeyRecord, KeyFilter, Page},
+    store::{ApiKeyRecord, KeyFilter, KeyKind, Page},
 };
 
 mod create;
 mod cross_cluster;
 mod grant;
 mod query;
+mod remote;
+#[cfg(test)]
+mod tests;
 mod update;
+mod wanted;
 
 impl From<KeysError> for Failure {
     fn from(error: KeysError) -> Self {
@@ -73,7 +77,7 @@ impl Api {
         filter.active_at = active.then(|| self.clock.now());
         let keys = self.keys.find(&filter, &Page::first(u64::MAX)).await?;
         let found = !keys.is_empty();
-        let shown: Vec<Value> = keys.iter().map(|key| show(key, limited_by)).collect();
+        let shown: Vec<Value> = keys.iter().map(|key| show(key, limited_by).into()).collect();
         let status = if by_id && !found { http::StatusCode::NOT_FOUND } else { http::StatusCode::OK };
         Ok(Reply { status, body: json!({ "api_keys": shown }) })
     }
@@ -92,18 +96,30 @@ impl Api {
             return Err(call.deny(action));
         }
         let owner = selection.owner;
-        let filter = self.filter(selection, principal).await?;
+        let mut filter = self.filter(selection, principal).await?;
+        if !access::may(principal, &CROSS_CLUSTER) {
+            filter.kind = Some(KeyKind::Rest);
+        }
         let outcome = self.keys.invalidate(&filter).await?;
         let change = json!({ "apikeys": {
             "ids": outcome.invalidated,
             "owned_by_authenticated_user": owner,
         } });
         self.record(call, "invalidate_apikeys", change);
-        Ok(Reply::ok(json!({
-            "invalidated_api_keys": outcome.invalidated,
-            "previously_invalidated_api_keys": outcome.previously,
-            "error_count": 0,
-        })))
+        let mut answer = Map::new();
+        answer.insert("invalidated_api_keys".into(), json!(outcome.invalidated));
+        answer.insert("previously_invalidated_api_keys".into(), json!(outcome.previously));
+        answer.insert("error_count".into(), outcome.spared.len().into());
+        if !outcome.spared.is_empty() {
+            let error = |id: &KeyId| {
+                let text = format!(
+                    "Cannot invalidate cross-cluster API key [{id}]. This requires [manage_security] cluster privilege or higher"
+                );
+                Exception::new("security_exception", text).shown()
+            };
+            answer.insert("error_details".into(), outcome.spared.iter().map(error).collect());
+        }
+        Ok(Reply::ok(answer.into()))
     }
 
     /// What a selection means to the store. A key that asks for its owner's keys means those of its creator.
@@ -228,11 +244,11 @@ fn check_ids(ids: &[KeyId]) -> Result<(), Exception> {
 }
 
 /// A key as answers show it.
-fn show(key: &ApiKeyRecord, limited_by: bool) -> Value {
+fn show(key: &ApiKeyRecord, limited_by: bool) -> Map<String, Value> {
     let mut shown = Map::new();
     shown.insert("id".into(), json!(key.id));
     shown.insert("name".into(), json!(key.name));
-    shown.insert("type".into(), json!("rest"));
+    shown.insert("type".into(), json!(key.kind()));
     shown.insert("creation".into(), json!(key.creation));
     if let Some(expiration) = key.expiration {
         shown.insert("expiration".into(), json!(expiration));
@@ -246,10 +262,15 @@ fn show(key: &ApiKeyRecord, limited_by: bool) -> Value {
     shown.insert("realm_type".into(), json!(key.creator.realm.kind));
     shown.insert("metadata".into(), json!(key.metadata));
     shown.insert("role_descriptors".into(), json!(key.role_descriptors));
-    if limited_by {
-        shown.insert("limited_by".into(), json!([key.limited_by]));
+    match &key.access {
+        Some(access) => drop(shown.insert("access".into(), json!(access))),
+        None if limited_by => drop(shown.insert("limited_by".into(), json!([key.limited_by]))),
+        None => {}
     }
-    shown.into()
+    if let Some(used) = key.last_used {
+        shown.insert("last_used".into(), json!(used));
+    }
+    shown
 }
 
 /// Words for selections that make no sense.
@@ -275,6 +296,9 @@ const INVALIDATE_WORDS: Words = Words {
     owner: "neither username nor realm-name may be specified when invalidating owned API keys",
     name: "only one of [api key id(s), api key name] can be specified",
 };
+
+/// What nobody may do who may not end keys of other clusters.
+const CROSS_CLUSTER: Action = Action::named("cluster:admin/xpack/security/cross_cluster/api_key/create");
 
 const GET: Action = Action::named("cluster:admin/xpack/security/api_key/get");
 

@@ -12,6 +12,8 @@ use crate::{
         access::{self, Action},
         failure::{Failure, INVALID_REQUEST, Validation},
         names::listed,
+        rights::question,
+        search,
     },
     identify::Evidence,
     model::Principal,
@@ -73,9 +75,9 @@ impl Api {
 
     /// Tells whose profiles hold all of what is named.
     pub(super) async fn profile_privileges(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
-        let form::Privileged { uids, question } = form::Privileged::read(&super::rights::body(call)?)?;
+        let form::Privileged { uids, question } = form::Privileged::read(&search::body(call)?)?;
         call.query.finish(call.path())?;
-        let mut validation = super::rights::question::judge(&question);
+        let mut validation = question::judge(&question);
         validation.refuse(uids.is_empty(), "profile uids list must not be empty");
         validation.finish(INVALID_REQUEST)?;
         access::require(call.principal, &HAS_PRIVILEGES).map_err(Rejection::from)?;
@@ -95,7 +97,7 @@ impl Api {
 
     /// Finds profiles by what the names of their users begin with.
     pub(super) async fn suggest_profiles(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
-        let mut wanted = form::Suggestion::read(&super::rights::body(call)?)?;
+        let mut wanted = form::Suggestion::read(&search::body(call)?)?;
         if let Some(data) = call.query.text("data").map(Box::from) {
             if wanted.data.is_some() {
                 let text =
@@ -143,8 +145,14 @@ impl Api {
         self.change_profile(call.name(0), |profile| merge(profile, &json!({ "enabled": enabled }))).await
     }
 
-    /// Uids of the profiles: user and kind of realm → uid.
-    pub(super) async fn profile_uids(&self) -> Result<HashMap<(Box<str>, Box<str>), Box<str>>, StoreError> {
+    /// Uids of the profiles, if they are wanted: user and kind of realm → uid.
+    pub(super) async fn profile_uids(
+        &self,
+        wanted: bool,
+    ) -> Result<HashMap<(Box<str>, Box<str>), Box<str>>, StoreError> {
+        if !wanted {
+            return Ok(HashMap::new());
+        }
         let all = self.documents.all(DocumentKind::Profile).await?;
         let text = |profile: &Value, place| profile.pointer(place).and_then(Value::as_str).unwrap_or_default().into();
         let who = |profile: &Value| (text(profile, "/user/username"), text(profile, "/realm_type"));

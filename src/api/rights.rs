@@ -1,6 +1,5 @@
 //! What a caller may do, told to it (API page sections 6.2, 6.3, 9).
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::{
@@ -8,6 +7,7 @@ use crate::{
         Api, Call, Reply,
         access::{self, Action},
         failure::{Failure, INVALID_REQUEST},
+        search,
     },
     model::Principal,
     privileges,
@@ -22,7 +22,7 @@ impl Api {
     pub(super) async fn has_privileges(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
         let own = &*call.principal.identity.username;
         let name = call.names.first().cloned().unwrap_or_else(|| own.to_owned());
-        let body = body(call)?;
+        let body = search::body(call)?;
         if body.is_empty() {
             return Err(Exception::parse("request body or source parameter is required").into());
         }
@@ -79,25 +79,6 @@ pub(super) fn builtin(call: &mut Call<'_>) -> Result<Reply, Failure> {
         "index": privileges::index_names(),
         "remote_cluster": privileges::REMOTE_CLUSTER,
     })))
-}
-
-/// The body, which may stand in the parameters instead.
-///
-/// # Errors
-///
-/// One of the two parameters without the other.
-pub(super) fn body(call: &mut Call<'_>) -> Result<Bytes, Exception> {
-    let source = call.query.text("source").map(|source| Bytes::from(source.to_owned()));
-    let typed = call.query.text("source_content_type").is_some();
-    match source {
-        _ if !call.body.is_empty() => Ok(call.body.clone()),
-        Some(source) if typed => Ok(source),
-        None if !typed => Ok(Bytes::new()),
-        _ => {
-            let text = "Validation Failed: 1: source and source_content_type parameters are required;";
-            Err(Exception::new("validation_exception", text))
-        }
-    }
 }
 
 const OTHERS: Action = Action::named("cluster:admin/xpack/security/user/has_privileges");

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod bulk;
+mod query;
 
 impl Api {
     /// Tells of roles: of those named, separated by commas, or of all. 404 where none of those named exists.
@@ -91,6 +92,7 @@ fn undeletable(name: &str) -> String {
 
 const GET: Action = Action::named("cluster:admin/xpack/security/role/get");
 const DELETE: Action = Action::named("cluster:admin/xpack/security/role/delete");
+const GET_QUERY: Action = Action::named("cluster:admin/xpack/security/role/query");
 const PUT: Action = Action::named("cluster:admin/xpack/security/role/put");
 
 #[cfg(test)]

@@ -14,14 +14,16 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
+mod description;
+
 /// A gateway with nothing but its API: memory store, time that tests move.
-fn api() -> Api {
+pub(super) fn api() -> Api {
     let store = AnyStore::Memory(Arc::new(Memory::default()));
     let clock = Clock::anchored(Timestamp::from_millis(1_800_000_000_000));
     let mut config = Config::default();
     config.api_keys.max_per_owner = 100;
     let registers = Registers::new(&store, Passwords::start(1, 4), &clock, &config);
-    let Registers { users, keys, tokens, roles, documents, .. } = registers.clone();
+    let Registers { users, keys, tokens, roles, documents, service_accounts, .. } = registers.clone();
     let realms = Realms::new(&config.authentication, 100, registers, clock.clone(), Metrics::new(&[]), Audit::off());
     Api {
         authorizer: Authorizer::new(Audit::off()),
@@ -30,6 +32,7 @@ fn api() -> Api {
         tokens,
         roles,
         documents,
+        service_accounts,
         realms: Arc::new(realms.unwrap()),
         audit: Audit::off(),
         clock,
@@ -38,7 +41,7 @@ fn api() -> Api {
 }
 
 /// A user of the native realm whose one role, `own`, is `descriptor`.
-fn user(name: &str, descriptor: &Value) -> Arc<Principal> {
+pub(super) fn user(name: &str, descriptor: &Value) -> Arc<Principal> {
     principal(
         Identity { username: name.into(), roles: vec!["own".into()], ..Identity::default() },
         ("default_native", "native"),
@@ -46,7 +49,7 @@ fn user(name: &str, descriptor: &Value) -> Arc<Principal> {
     )
 }
 
-fn elastic() -> Arc<Principal> {
+pub(super) fn elastic() -> Arc<Principal> {
     let metadata = json!({ "_reserved": true }).as_object().unwrap().clone();
     let roles = vec!["superuser".into()];
     let privileges = Privileges::of_user(&Users::descriptors(&roles));
@@ -60,7 +63,7 @@ fn principal(identity: Identity, (name, kind): (&str, &str), privileges: Privile
 }
 
 /// What a caller becomes that shows the key `id`.
-async fn key(api: &Api, id: &str) -> Arc<Principal> {
+pub(super) async fn key(api: &Api, id: &str) -> Arc<Principal> {
     let filter = KeyFilter { ids: Some(vec![KeyId(id.into())]), ..KeyFilter::default() };
     let record = api.keys.find(&filter, &Page::first(1)).await.unwrap().remove(0);
     let identity = Identity { roles: Vec::new(), ..record.creator.identity };
@@ -91,13 +94,13 @@ async fn send(
 }
 
 /// Sends JSON, gets status and JSON.
-async fn ask(api: &Api, who: &Arc<Principal>, line: &str, body: Value) -> (u16, Value) {
+pub(super) async fn ask(api: &Api, who: &Arc<Principal>, line: &str, body: Value) -> (u16, Value) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let (parts, answer) = send(api, who, line, JSON, body.as_bytes()).await;
     (parts.status.as_u16(), serde_json::from_str(&answer).unwrap())
 }
 
-fn reason(answer: &Value) -> &str {
+pub(super) fn reason(answer: &Value) -> &str {
     answer["error"]["reason"].as_str().unwrap_or_default()
 }
 

@@ -1,7 +1,5 @@
 //! `/_security/user` (API page section 7).
 
-use std::collections::HashMap;
-
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -23,6 +21,7 @@ use crate::{
 use password::{NewPassword, Slot};
 
 mod password;
+mod query;
 
 /// What a body asks for.
 #[derive(Default)]
@@ -54,7 +53,7 @@ impl Api {
         access::require(call.principal, &GET).map_err(Rejection::from)?;
         let names = call.names.first().map(|names| listed(names)).filter(|names| !names.is_empty());
         let wanted = |name: &str| names.as_ref().is_none_or(|names| names.contains(&name));
-        let profiles = if with_profile { self.profile_uids().await? } else { HashMap::new() };
+        let profiles = self.profile_uids(with_profile).await?;
         let mut shown = Map::new();
         for user in self.users.all().await?.into_iter().filter(|user| wanted(&user.identity.username)) {
             let name = user.identity.username.to_string();
@@ -178,10 +177,6 @@ impl Api {
             Some(NewPassword::Plain(text)) => Some(self.users.hash(text).await.map_err(Rejection::from)?),
         })
     }
-
-    pub(super) async fn query_users(&self, _call: &mut Call<'_>) -> Result<Reply, Failure> {
-        todo!()
-    }
 }
 
 impl Wanted {
@@ -295,3 +290,4 @@ const DELETE: Action = Action::named("cluster:admin/xpack/security/user/delete")
 const ENABLE: Action = Action::named("cluster:admin/xpack/security/user/set_enabled");
 const PASSWORD: Action = Action::named("cluster:admin/xpack/security/user/change_password");
 const PUT: Action = Action::named("cluster:admin/xpack/security/user/put");
+const QUERY: Action = Action::named("cluster:admin/xpack/security/user/query");

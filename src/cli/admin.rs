@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use http::{Method, StatusCode, Uri};
+use tokio::time::{sleep, timeout};
+
+use crate::cli::client::Client;
 
 /// Succeeds if the gateway is ready.
 ///
@@ -57,37 +53,12 @@ pub async fn shutdown(admin: &Uri) -> Result<()> {
 }
 
 async fn ask(admin: &Uri, method: Method, target: &str) -> Result<(StatusCode, String)> {
-    timeout(PATIENCE, exchange(admin, method, target))
-        .await
-        .with_context(|| format!("no answer from {admin} in time"))?
+    let client = Client::plain(admin);
+    let sent = timeout(PATIENCE, client.send(method, target, Bytes::new())).await;
+    let (status, body) = sent.with_context(|| format!("no answer from {admin} in time"))??;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
-async fn exchange(admin: &Uri, method: Method, target: &str) -> Result<(StatusCode, String)> {
-    ensure!(admin.scheme_str() == Some("http"), "the admin listener speaks plain http, not {admin}");
-    let authority = admin.authority().with_context(|| format!("no host in {admin}"))?;
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80)))
-        .await
-        .with_context(|| format!("cannot connect to {admin}"))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::builder()
-        .method(method)
-        .uri(target)
-        .header(header::HOST, authority.as_str())
-        .body(Empty::<Bytes>::new())?;
-    let answer = async move {
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), BODY_BYTES).collect().await;
-        let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
-        anyhow::Ok((status, String::from_utf8_lossy(&body).into_owned()))
-    };
-    // The sender goes with the answer, and that ends the connection, whose own error the answer has told already.
-    let (answer, _) = tokio::join!(answer, connection);
-    answer.with_context(|| format!("no answer from {admin}"))
-}
-
-const BODY_BYTES: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 

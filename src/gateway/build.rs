@@ -111,7 +111,7 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
     if let Some(lost) = audit.lost() {
         metrics.lost_lines("audit", lost);
     }
-    let Registers { users, keys, tokens, roles, documents, .. } = registers.clone();
+    let Registers { users, keys, tokens, roles, documents, service_accounts, .. } = registers.clone();
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
     let upstream = Arc::new(Upstream::new(&config.upstream, Arc::clone(&metrics))?);
     let realms = Arc::new(Realms::new(
@@ -132,6 +132,7 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
             tokens: Arc::clone(&tokens),
             roles,
             documents,
+            service_accounts,
             realms,
             audit: audit.clone(),
             clock: clock.clone(),

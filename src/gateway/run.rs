@@ -57,6 +57,7 @@ pub async fn run(
     for keys in built.shared.realms.key_sources() {
         tasks.spawn(Arc::clone(keys).watch(stop.clone()));
     }
+    tasks.spawn(write_uses(Arc::clone(&built), stop.clone()));
     tasks.spawn(remove_expired(Arc::clone(&built), config.clone(), stop.clone()));
     operator.serves();
     tracing::info!(
@@ -118,6 +119,25 @@ async fn remove_expired(built: Arc<Built>, config: Config, stop: CancellationTok
     }
 }
 
+/// Writes when keys were last used, and once more at the end.
+async fn write_uses(built: Arc<Built>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(USES);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let ended = tokio::select! {
+            () = stop.cancelled() => true,
+            _ = ticks.tick() => false,
+        };
+        built.shared.realms.tell_uses();
+        if let Err(error) = built.keys.write_uses().await {
+            tracing::warn!(%error, "uses of keys are not written yet");
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
 /// One a core. `SEARCHGATE_THREADS` says otherwise, for benchmarks and for containers whose share of a machine cannot be
 /// seen from inside.
 fn data_threads() -> usize {
@@ -126,6 +146,8 @@ fn data_threads() -> usize {
     asked.filter(|count| (1..=MAX_THREADS).contains(count)).unwrap_or_else(cores)
 }
 
+/// How often uses of keys are written: well within the minute that they may be late.
+const USES: Duration = Duration::from_secs(30);
 /// How often files are looked at for changes.
 const REFRESH: Duration = Duration::from_secs(10);
 const MAX_THREADS: usize = 1024;

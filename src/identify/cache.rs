@@ -90,6 +90,10 @@ struct Entry<V> {
     until: Timestamp,
     stamps: Stamps,
     used: AtomicBool,
+    /// When it was last found, in milliseconds, at most [`STALE`] told late; 0 until it was.
+    last: AtomicU64,
+    /// Up to when that was told.
+    told: AtomicU64,
 }
 
 impl<V: Clone> Cache<V> {
@@ -110,7 +114,21 @@ impl<V: Clone> Cache<V> {
         if !entry.used.load(Ordering::Relaxed) {
             entry.used.store(true, Ordering::Relaxed);
         }
+        // Most hits only read: a line of memory that many threads write is dear.
+        if entry.last.load(Ordering::Relaxed).saturating_add(STALE) <= now.as_millis() {
+            entry.last.store(now.as_millis(), Ordering::Relaxed);
+        }
         Some(entry.verdict.clone())
+    }
+
+    /// Tells of every verdict that was found since the last telling, and when.
+    pub fn tell_uses(&self, mut tell: impl FnMut(&V, Timestamp)) {
+        for entry in self.entries.pin().values() {
+            let last = entry.last.load(Ordering::Relaxed);
+            if last > entry.told.swap(last, Ordering::Relaxed) {
+                tell(&entry.verdict, Timestamp::from_millis(last));
+            }
+        }
     }
 
     /// Keeps a verdict until `until`.
@@ -120,7 +138,14 @@ impl<V: Clone> Cache<V> {
         }
         let entries = self.entries.pin();
         let mut arrivals = self.arrivals.lock();
-        let entry = Entry { verdict, until, stamps, used: AtomicBool::new(false) };
+        let entry = Entry {
+            verdict,
+            until,
+            stamps,
+            used: AtomicBool::new(false),
+            last: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+        };
         if entries.insert(digest, entry).is_none() {
             arrivals.push_back(digest);
         }
@@ -319,6 +344,8 @@ impl Hasher for Prefix {
 const SUBJECTS: usize = 4;
 /// A revocation ends one in so many of the entries that it is not about.
 const SHARDS: usize = 4096;
+/// Milliseconds within which uses are one.
+const STALE: u64 = 1_000;
 /// Entries looked at to find one that nobody used.
 const SPARED: usize = 8;
 /// Holds a key, a password or an own token; what is longer is digested in steps.

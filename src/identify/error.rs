@@ -19,6 +19,9 @@ pub enum IdentifyError {
     /// The issuer of a token does not say by which keys it signs (contract section 3): 503 and `Retry-After: 1`.
     #[error("credentials cannot be verified at the moment")]
     IssuerSilent,
+    /// A good key that is for another port than those served here (row 10): 401.
+    #[error("authentication expected API key type of [rest], but API key [{0}] has type [cross_cluster]")]
+    KeyKind(KeyId),
     /// No header, an unknown scheme, or a scheme without a value (row 1): 401.
     #[error("missing authentication credentials")]
     Missing,
@@ -126,7 +129,7 @@ impl IdentifyError {
             Self::Missing => Some("no_credentials"),
             Self::Refused(Refusal::KeyExpired) => Some("key_expired"),
             Self::Refused(Refusal::KeyInvalidated(_)) => Some("key_invalidated"),
-            Self::BasicEncoding(_) | Self::BasicValue | Self::Password { .. } | Self::Refused(_) => {
+            Self::BasicEncoding(_) | Self::BasicValue | Self::KeyKind(_) | Self::Password { .. } | Self::Refused(_) => {
                 Some("bad_credentials")
             }
             Self::Busy(_) | Self::Throttled { .. } => Some("throttled"),
@@ -139,9 +142,12 @@ impl IdentifyError {
     #[must_use]
     pub fn challenge(&self) -> Option<Challenge> {
         match self {
-            Self::BasicEncoding(_) | Self::BasicValue | Self::Missing | Self::Password { .. } | Self::Refused(_) => {
-                Some(Challenge::All)
-            }
+            Self::BasicEncoding(_)
+            | Self::BasicValue
+            | Self::KeyKind(_)
+            | Self::Missing
+            | Self::Password { .. }
+            | Self::Refused(_) => Some(Challenge::All),
             Self::TokenExpired => Some(Challenge::TokenExpired),
             Self::Busy(_)
             | Self::IssuerSilent

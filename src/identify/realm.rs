@@ -234,6 +234,7 @@ impl Proofs {
                 let principal = key_principal(*record, realm.clone(), AuthenticationType::ApiKey);
                 return Ok(Verdict::Accept(Proven { principal, until, stamps }));
             }
+            KeyVerdict::CrossCluster => return Ok(Verdict::Decline(IdentifyError::KeyKind(id.clone()))),
             KeyVerdict::Expired => Refusal::KeyExpired,
             KeyVerdict::Invalidated => Refusal::KeyInvalidated(id.clone()),
             KeyVerdict::Unknown => Refusal::KeyUnknown(id.clone()),

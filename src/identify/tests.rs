@@ -78,6 +78,7 @@ impl Gate {
     async fn key(&self, life: Option<Duration>) -> (KeyId, Shown) {
         let identity = Identity { username: "u".into(), ..Identity::default() };
         let new = NewKey {
+            access: None,
             name: "k".into(),
             life,
             role_descriptors: Map::new(),

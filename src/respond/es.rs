@@ -79,7 +79,8 @@ pub fn sign<B>(response: &mut Response<B>, opaque_id: Option<&HeaderValue>) {
 }
 
 /// What a refused credential adds to the body (API page sections 2.3 and 2.4).
-fn identified(mut exception: Exception, error: &IdentifyError) -> Exception {
+#[must_use]
+pub fn identified(mut exception: Exception, error: &IdentifyError) -> Exception {
     if let Some(refusal) = error.additional() {
         exception = exception.with("additional_unsuccessful_credentials", refusal.to_string());
     }

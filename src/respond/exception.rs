@@ -9,6 +9,8 @@ pub struct Exception {
     reason: Box<str>,
     metadata: Vec<(&'static str, Value)>,
     cause: Option<Box<Exception>>,
+    /// Told as the root cause in place of the innermost exception.
+    root: Option<Box<Exception>>,
     challenges: &'static [&'static str],
 }
 
@@ -16,7 +18,7 @@ impl Exception {
     /// An exception without a cause.
     #[must_use]
     pub fn new(kind: &'static str, reason: impl Into<Box<str>>) -> Self {
-        Self { kind, reason: reason.into(), metadata: Vec::new(), cause: None, challenges: &[] }
+        Self { kind, reason: reason.into(), metadata: Vec::new(), cause: None, root: None, challenges: &[] }
     }
 
     /// `illegal_argument_exception`.
@@ -44,6 +46,19 @@ impl Exception {
         self
     }
 
+    /// Adds what is told as the root cause: the root of `exception`.
+    #[must_use]
+    pub fn rooted_in(mut self, exception: &Self) -> Self {
+        self.root = Some(Box::new(exception.root().clone()));
+        self
+    }
+
+    /// It and its causes as a member of a body.
+    #[must_use]
+    pub fn shown(&self) -> Value {
+        self.object(true).into()
+    }
+
     /// Adds a key beside `type` and `reason`.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
@@ -56,6 +71,12 @@ impl Exception {
     pub fn challenged(mut self, challenges: &'static [&'static str]) -> Self {
         self.challenges = challenges;
         self
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
     }
 
     /// Values of `WWW-Authenticate`.
@@ -91,6 +112,9 @@ impl Exception {
 
     /// The innermost exception of Elasticsearch's own; the Java library's beneath it are not told as root causes.
     fn root(&self) -> &Self {
+        if let Some(root) = &self.root {
+            return root;
+        }
         match &self.cause {
             Some(cause) if self.is_native() && cause.is_native() => cause.root(),
             _ => self,
@@ -98,6 +122,14 @@ impl Exception {
     }
 
     fn is_native(&self) -> bool {
-        matches!(self.kind, "parse_exception" | "security_exception" | "status_exception" | "x_content_parse_exception")
+        matches!(
+            self.kind,
+            "parse_exception"
+                | "parsing_exception"
+                | "query_shard_exception"
+                | "security_exception"
+                | "status_exception"
+                | "x_content_parse_exception"
+        )
     }
 }

@@ -111,6 +111,17 @@ pub enum KeyKind {
     CrossCluster,
 }
 
+impl KeyKind {
+    /// As the API shows it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CrossCluster => "cross_cluster",
+            Self::Rest => "rest",
+        }
+    }
+}
+
 /// An update of API keys (API page section 4.7). What is absent stays as it is.
 #[derive(Clone, Debug)]
 pub struct KeyChange {

@@ -5,7 +5,7 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode};
 use serde_json::Value;
 
 use crate::{
@@ -15,18 +15,21 @@ use crate::{
         ApiKeyRecord, DocumentKind, KeyChange, KeyFilter, KeyUpdate, Page, Put, Refresh, Refreshed, Store, StoreError,
         TokenRecord, TokenSelector, TokensInvalidated, UserNamespace, UserRecord,
         sqlite::{
-            file::Readers,
-            row::{KEY_COLUMNS, TOKEN_COLUMNS, USER_COLUMNS, millis},
+            file::{Claim, Readers},
             writer::Writer,
         },
     },
 };
 
+mod documents;
 mod file;
 mod filter;
+mod keys;
 mod row;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod users;
 mod writer;
 
 /// A store in a SQLite file. Dropping it finishes the writes under way and closes the file.
@@ -34,17 +37,37 @@ pub struct Sqlite {
     // Before the writer: the last connection to close folds the log into the file.
     readers: Arc<Readers>,
     writer: Writer,
+    _claim: Claim,
+}
+
+/// Which migrations a file has seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// How many were applied.
+    pub found: u32,
+    /// How many this version knows.
+    pub known: u32,
 }
 
 impl Sqlite {
+    /// The schema of the file at `path`, which is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when it cannot be read.
+    pub fn schema(path: &Path) -> Result<Schema, StoreError> {
+        file::schema(path)
+    }
+
     /// Opens the store at `path`, or makes it, and brings its schema up to date.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Newer`] when a newer version wrote it; [`StoreError::Unavailable`] when it cannot be opened.
+    /// [`StoreError::Newer`] when a newer version wrote it; [`StoreError::Unavailable`] when it cannot be opened, or
+    /// another process has it open.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let writer = Writer::start(file::open(path)?)?;
-        Ok(Self { readers: Arc::new(Readers::of(path)), writer })
+        let (connection, claim) = file::open(path)?;
+        Ok(Self { readers: Arc::new(Readers::of(path)), writer: Writer::start(connection)?, _claim: claim })
     }
 
     /// Reads what may be much, where it keeps no data thread from its work.
@@ -53,7 +76,22 @@ impl Sqlite {
         query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let readers = Arc::clone(&self.readers);
-        tokio::task::spawn_blocking(move || readers.read(query)).await.map_err(unavailable)?
+        tokio::task::spawn_blocking(move || readers.read(query)).await.map_err(StoreError::unavailable)?
+    }
+
+    /// Deletes bit by bit, so that other writes need not wait for a large removal.
+    async fn remove_in_portions(&self, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {
+        let mut total = 0;
+        loop {
+            let removed = self
+                .writer
+                .write(move |connection| Ok(connection.prepare_cached(sql)?.execute([row::millis(before), PORTION])?))
+                .await?;
+            total += u64::try_from(removed).unwrap_or(u64::MAX);
+            if removed == 0 {
+                return Ok(total);
+            }
+        }
     }
 }
 
@@ -65,237 +103,126 @@ impl fmt::Debug for Sqlite {
 
 impl Store for Sqlite {
     async fn user(&self, namespace: UserNamespace, name: &str) -> Result<Option<UserRecord>, StoreError> {
-        self.readers.read(|connection| {
-            connection
-                .prepare_cached(&format!("SELECT {USER_COLUMNS} FROM users WHERE namespace = ?1 AND username = ?2"))?
-                .query_row(params![row::namespace(namespace), name], |row| Ok(row::user(row)))
-                .optional()?
-                .transpose()
-        })
+        self.readers.read(|connection| users::one(connection, namespace, name))
     }
 
     async fn users(&self, namespace: UserNamespace) -> Result<Vec<UserRecord>, StoreError> {
-        self.list(move |connection| {
-            connection
-                .prepare_cached(&format!("SELECT {USER_COLUMNS} FROM users WHERE namespace = ?1 ORDER BY username"))?
-                .query_map([row::namespace(namespace)], |row| Ok(row::user(row)))?
-                .map(|row| row?)
-                .collect()
-        })
-        .await
+        self.list(move |connection| users::all(connection, namespace)).await
     }
 
     async fn put_user(&self, user: UserRecord) -> Result<bool, StoreError> {
-        let document = row::document(&user.identity)?;
-        self.writer
-            .write(move |connection| {
-                let (namespace, username) = (row::namespace(user.namespace), &user.identity.username);
-                let new = connection
-                    .prepare_cached("SELECT 1 FROM users WHERE namespace = ?1 AND username = ?2")?
-                    .query_row(params![namespace, username], |_| Ok(()))
-                    .optional()?
-                    .is_none();
-                connection
-                    .prepare_cached(
-                        "INSERT INTO users (namespace, username, password, enabled, document) VALUES (?1, ?2, ?3, ?4, ?5)
-                         ON CONFLICT DO UPDATE SET password = coalesce(excluded.password, password),
-                             enabled = excluded.enabled, document = excluded.document",
-                    )?
-                    .execute(params![
-                        namespace,
-                        username,
-                        user.password.as_ref().map(|hash| hash.0.expose()),
-                        user.enabled,
-                        document,
-                    ])?;
-                Ok(new)
-            })
-            .await
-    }
-
-    async fn delete_user(&self, namespace: UserNamespace, name: &str) -> Result<bool, StoreError> {
-        let name: Box<str> = name.into();
-        self.writer
-            .write(move |connection| {
-                let removed = connection
-                    .prepare_cached("DELETE FROM users WHERE namespace = ?1 AND username = ?2")?
-                    .execute(params![row::namespace(namespace), name])?;
-                Ok(removed > 0)
-            })
-            .await
-    }
-
-    async fn insert_key(&self, key: ApiKeyRecord, max_per_owner: u64) -> Result<bool, StoreError> {
-        let document = row::key_document(&key)?;
-        self.writer
-            .write(move |connection| {
-                let (owner, realm) = (&key.creator.identity.username, &key.creator.realm.name);
-                let live: i64 = connection
-                    .prepare_cached(
-                        "SELECT count(*) FROM api_keys WHERE username = ?1 AND realm = ?2 AND invalidation IS NULL
-                         AND (expiration IS NULL OR expiration > ?3)",
-                    )?
-                    .query_row(params![owner, realm, millis(key.creation)], |row| row.get(0))?;
-                if u64::try_from(live).is_ok_and(|live| live >= max_per_owner) {
-                    return Ok(false);
-                }
-                connection
-                    .prepare_cached(&format!(
-                        "INSERT INTO api_keys ({KEY_COLUMNS}, username, realm)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-                    ))?
-                    .execute(params![
-                        key.id.0,
-                        key.name,
-                        key.secret.salt,
-                        key.secret.digest,
-                        millis(key.creation),
-                        key.expiration.map(millis),
-                        key.invalidation.map(millis),
-                        document,
-                        owner,
-                        realm,
-                    ])?;
-                Ok(true)
-            })
-            .await
-    }
-
-    async fn key(&self, id: &KeyId) -> Result<Option<ApiKeyRecord>, StoreError> {
-        self.readers.read(|connection| {
-            connection
-                .prepare_cached(&format!("SELECT {KEY_COLUMNS} FROM api_keys WHERE id = ?1"))?
-                .query_row([&id.0], |row| Ok(row::key(row)))
-                .optional()?
-                .transpose()
-        })
-    }
-
-    async fn keys(&self, filter: &KeyFilter, _page: &Page) -> Result<Vec<ApiKeyRecord>, StoreError> {
-        let (condition, values) = filter::condition(filter);
-        self.list(move |connection| {
-            connection
-                .prepare_cached(&format!("SELECT {KEY_COLUMNS} FROM api_keys WHERE {condition} ORDER BY creation, id"))?
-                .query_map(rusqlite::params_from_iter(values), |row| Ok(row::key(row)))?
-                .map(|row| row?)
-                .collect()
-        })
-        .await
-    }
-
-    async fn invalidate_keys(&self, filter: &KeyFilter, at: Timestamp) -> Result<Vec<KeyId>, StoreError> {
-        let (condition, mut values) = filter::condition(filter);
-        self.writer
-            .write(move |connection| {
-                let mut found = connection.prepare_cached(&format!(
-                    "SELECT id FROM api_keys WHERE {condition} AND invalidation IS NULL ORDER BY creation, id"
-                ))?;
-                let ids = found
-                    .query_map(rusqlite::params_from_iter(&values), |row| Ok(KeyId(row.get(0)?)))?
-                    .collect::<Result<Vec<_>, _>>()?;
-                values.push(millis(at).into());
-                connection
-                    .prepare_cached(&format!(
-                        "UPDATE api_keys SET invalidation = ?{} WHERE {condition} AND invalidation IS NULL",
-                        values.len()
-                    ))?
-                    .execute(rusqlite::params_from_iter(&values))?;
-                Ok(ids)
-            })
-            .await
-    }
-
-    async fn remove_keys(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.remove_in_portions(
-            "DELETE FROM api_keys WHERE rowid IN
-                 (SELECT rowid FROM api_keys WHERE expiration < ?1 OR invalidation < ?1 LIMIT ?2)",
-            before,
-        )
-        .await
-    }
-
-    async fn insert_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        let document = row::token_document(&token)?;
-        self.writer
-            .write(move |connection| {
-                connection
-                    .prepare_cached(&format!("INSERT INTO tokens ({TOKEN_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5)"))?
-                    .execute(params![
-                        token.digest,
-                        millis(token.creation),
-                        millis(token.expiration),
-                        token.invalidation.map(millis),
-                        document,
-                    ])?;
-                Ok(())
-            })
-            .await
-    }
-
-    async fn token(&self, digest: &[u8; 32]) -> Result<Option<TokenRecord>, StoreError> {
-        self.readers.read(|connection| {
-            connection
-                .prepare_cached(&format!("SELECT {TOKEN_COLUMNS} FROM tokens WHERE digest = ?1"))?
-                .query_row([digest], |row| Ok(row::token(row)))
-                .optional()?
-                .transpose()
-        })
-    }
-
-    async fn remove_tokens(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.remove_in_portions(
-            "DELETE FROM tokens WHERE digest IN (SELECT digest FROM tokens WHERE expiration < ?1 LIMIT ?2)",
-            before,
-        )
-        .await
+        self.writer.write(move |connection| users::put(connection, &user)).await
     }
 
     async fn change_user(
         &self,
-        _namespace: UserNamespace,
-        _name: &str,
-        _password: Option<PasswordHash>,
-        _enabled: Option<bool>,
+        namespace: UserNamespace,
+        name: &str,
+        password: Option<PasswordHash>,
+        enabled: Option<bool>,
     ) -> Result<bool, StoreError> {
-        todo!()
+        let name: Box<str> = name.into();
+        let change = move |connection: &_| users::change(connection, namespace, &name, password.as_ref(), enabled);
+        self.writer.write(change).await
     }
-    async fn count_keys(&self, _filter: &KeyFilter) -> Result<u64, StoreError> {
-        todo!()
+
+    async fn delete_user(&self, namespace: UserNamespace, name: &str) -> Result<bool, StoreError> {
+        let name: Box<str> = name.into();
+        self.writer.write(move |connection| users::delete(connection, namespace, &name)).await
     }
-    async fn update_keys(&self, _ids: &[KeyId], _change: &KeyChange) -> Result<Vec<KeyUpdate>, StoreError> {
-        todo!()
+
+    async fn insert_key(&self, key: ApiKeyRecord, max_per_owner: u64) -> Result<bool, StoreError> {
+        self.writer.write(move |connection| keys::insert(connection, &key, max_per_owner)).await
     }
-    async fn touch_keys(&self, _used: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
-        todo!()
+
+    async fn key(&self, id: &KeyId) -> Result<Option<ApiKeyRecord>, StoreError> {
+        self.readers.read(|connection| keys::one(connection, id))
     }
-    async fn refresh_token(&self, _digest: &[u8; 32], _attempt: &Refresh) -> Result<Refreshed, StoreError> {
-        todo!()
+
+    async fn keys(&self, filter: &KeyFilter, page: &Page) -> Result<Vec<ApiKeyRecord>, StoreError> {
+        let (rest, values) = filter::page(filter, page);
+        self.list(move |connection| keys::page(connection, &rest, &values)).await
     }
+
+    async fn count_keys(&self, filter: &KeyFilter) -> Result<u64, StoreError> {
+        let (condition, values) = filter::condition(filter);
+        self.list(move |connection| keys::count(connection, &condition, &values)).await
+    }
+
+    async fn update_keys(&self, ids: &[KeyId], change: &KeyChange) -> Result<Vec<KeyUpdate>, StoreError> {
+        let (ids, change) = (ids.to_vec(), change.clone());
+        self.writer.write(move |connection| ids.iter().map(|id| keys::update(connection, id, &change)).collect()).await
+    }
+
+    async fn invalidate_keys(&self, filter: &KeyFilter, at: Timestamp) -> Result<Vec<KeyId>, StoreError> {
+        let (condition, values) = filter::condition(filter);
+        self.writer.write(move |connection| keys::invalidate(connection, &condition, values, at)).await
+    }
+
+    async fn touch_keys(&self, used: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        let used = used.to_vec();
+        self.writer.write(move |connection| keys::touch(connection, &used)).await
+    }
+
+    async fn remove_keys(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.remove_in_portions(keys::REMOVE, before).await
+    }
+
+    async fn insert_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        self.writer.write(move |connection| tokens::insert(connection, &token)).await
+    }
+
+    async fn token(&self, digest: &[u8; 32]) -> Result<Option<TokenRecord>, StoreError> {
+        self.readers.read(|connection| tokens::one(connection, "digest", digest))
+    }
+
+    async fn refresh_token(&self, digest: &[u8; 32], attempt: &Refresh) -> Result<Refreshed, StoreError> {
+        let (digest, attempt) = (*digest, attempt.clone());
+        self.writer.write(move |connection| tokens::refresh(connection, &digest, &attempt)).await
+    }
+
     async fn invalidate_tokens(
         &self,
-        _selector: &TokenSelector,
-        _at: Timestamp,
+        selector: &TokenSelector,
+        at: Timestamp,
     ) -> Result<TokensInvalidated, StoreError> {
-        todo!()
+        let selector = selector.clone();
+        self.writer.write(move |connection| tokens::invalidate(connection, &selector, at)).await
     }
-    async fn document(&self, _kind: DocumentKind, _name: &str) -> Result<Option<Value>, StoreError> {
-        todo!()
+
+    async fn remove_tokens(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.remove_in_portions(tokens::REMOVE, before).await
     }
-    async fn documents(&self, _kind: DocumentKind) -> Result<Vec<(Box<str>, Value)>, StoreError> {
-        todo!()
+
+    async fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Value>, StoreError> {
+        self.readers.read(|connection| documents::one(connection, kind, name))
     }
+
+    async fn documents(&self, kind: DocumentKind) -> Result<Vec<(Box<str>, Value)>, StoreError> {
+        self.list(move |connection| documents::all(connection, kind)).await
+    }
+
     async fn put_documents(
         &self,
-        _kind: DocumentKind,
-        _documents: Vec<(Box<str>, Value)>,
+        kind: DocumentKind,
+        documents: Vec<(Box<str>, Value)>,
     ) -> Result<Vec<Put>, StoreError> {
-        todo!()
+        let put = move |connection: &Connection| {
+            documents.iter().map(|(name, document)| documents::put(connection, kind, name, document)).collect()
+        };
+        self.writer.write(put).await
     }
-    async fn insert_document(&self, _kind: DocumentKind, _name: &str, _document: Value) -> Result<bool, StoreError> {
-        todo!()
+
+    async fn insert_document(&self, kind: DocumentKind, name: &str, document: Value) -> Result<bool, StoreError> {
+        let name: Box<str> = name.into();
+        self.writer.write(move |connection| documents::insert(connection, kind, &name, &document)).await
     }
-    async fn delete_documents(&self, _kind: DocumentKind, _names: &[Box<str>]) -> Result<Vec<bool>, StoreError> {
-        todo!()
+
+    async fn delete_documents(&self, kind: DocumentKind, names: &[Box<str>]) -> Result<Vec<bool>, StoreError> {
+        let names = names.to_vec();
+        let delete =
+            move |connection: &Connection| names.iter().map(|name| documents::delete(connection, kind, name)).collect();
+        self.writer.write(delete).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -303,34 +230,13 @@ impl Store for Sqlite {
     }
 }
 
-impl Sqlite {
-    /// Deletes bit by bit, so that other writes need not wait for a large removal.
-    async fn remove_in_portions(&self, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {
-        let mut total = 0;
-        loop {
-            let removed = self
-                .writer
-                .write(move |connection| Ok(connection.prepare_cached(sql)?.execute([millis(before), PORTION])?))
-                .await?;
-            total += u64::try_from(removed).unwrap_or(u64::MAX);
-            if removed == 0 {
-                return Ok(total);
-            }
-        }
-    }
-}
-
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged { what: "file" },
-            _ => unavailable(error),
+            _ => Self::unavailable(error),
         }
     }
-}
-
-fn unavailable(error: impl fmt::Display) -> StoreError {
-    StoreError::Unavailable { reason: error.to_string().into() }
 }
 
 /// Rows removed in one transaction.

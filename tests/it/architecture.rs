@@ -27,10 +27,12 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("tokens", &["store"]),
     ("documents", &["store"]),
     ("roles", &["store", "documents", "privileges"]),
+    ("service_accounts", &["store", "privileges"]),
     ("role_mappings", &["store", "documents", "privileges"]),
     (
         "identify",
         &[
+            "service_accounts",
             "documents",
             "users",
             "keys",
@@ -69,6 +71,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "documents",
             "roles",
             "role_mappings",
+            "service_accounts",
             "users",
             "keys",
             "tokens",

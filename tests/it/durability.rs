@@ -66,6 +66,7 @@ fn client() -> Client {
 
 fn new_key(name: &str) -> NewKey {
     NewKey {
+        access: None,
         name: name.into(),
         life: None,
         role_descriptors: Map::new(),

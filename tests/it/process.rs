@@ -7,6 +7,7 @@ mod demo;
 mod drain;
 mod kill;
 mod listeners;
+mod manage;
 mod memory;
 mod reload;
 

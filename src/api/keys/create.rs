@@ -1,6 +1,4 @@
-//! `PUT|POST /_security/api_key`: create (API page section 4.2).
-
-use std::time::Duration;
+//! `PUT|POST /_security/api_key`: create (API page section 4.2), and what all ways to make a key share.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
@@ -9,158 +7,118 @@ use crate::{
     api::{
         Api, Call, Reply,
         access::{self, Action},
-        descriptor::{self, Kind},
+        descriptor,
         failure::{Failure, INVALID_REQUEST, Validation},
         form::Form,
-        json::{Field, Tree, values},
-        life,
+        json::Position,
+        keys::wanted::Wanted,
     },
-    keys::NewKey,
-    model::Principal,
+    keys::{CreatedKey, NewKey},
+    model::{Identity, Principal},
     respond::{Exception, Rejection},
-    store::Creator,
-    users::Users,
+    store::{Creator, StoreError},
 };
-
-/// What a body asks for.
-struct Wanted {
-    name: String,
-    life: Option<Duration>,
-    role_descriptors: Map<String, Value>,
-    metadata: Map<String, Value>,
-}
 
 impl Api {
     /// Makes a key for the caller. Its secret is in this answer and nowhere else.
     pub(in crate::api) async fn create_key(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
-        let wanted = Wanted::read(&Form::read("api_key_request", call.required_body()?)?)?;
+        let form = Form::read("api_key_request", call.required_body()?)?;
+        let wanted = Wanted::read(&form, MEMBERS, Position::START).map_err(|fault| fault.cause)?;
+        wanted.require(&[("name", wanted.name.is_none())])?;
         call.query.refresh()?;
         call.query.finish(call.path())?;
-        wanted.validate()?;
-        access::require(call.principal, &CREATE).map_err(Rejection::from)?;
-        wanted.check_derived(call.principal)?;
-
-        let Wanted { name, life, role_descriptors, metadata } = wanted;
-        let new = NewKey {
-            name: name.as_str().into(),
-            life,
-            limited_by: limited_by(call.principal),
-            creator: creator(call.principal),
-            role_descriptors,
-            metadata,
-        };
-        let descriptors = json!(new.role_descriptors);
-        let created = self.keys.create(new).await?;
-        let change = json!({ "apikey": {
-            "id": created.id, "name": name, "type": "rest", "expiration": created.expiration,
-            "role_descriptors": descriptors,
-        } });
-        self.record(call, "create_apikey", change);
-
-        let secret = created.secret.expose();
-        let mut body = Map::new();
-        body.insert("id".into(), json!(created.id));
-        body.insert("name".into(), name.into());
-        if let Some(expiration) = created.expiration {
-            body.insert("expiration".into(), json!(expiration));
-        }
-        body.insert("api_key".into(), secret.into());
-        body.insert("encoded".into(), STANDARD.encode(format!("{}:{secret}", created.id)).into());
-        Ok(Reply::ok(body.into()))
-    }
-}
-
-impl Wanted {
-    fn read(form: &Form) -> Result<Self, Exception> {
-        let (mut name, mut expiration) = (None, None);
-        let (mut role_descriptors, mut metadata) = (Map::new(), Map::new());
-        for field in &form.fields {
-            match field.name.as_str() {
-                "name" => name = Some(form.text(field)?.to_owned()),
-                "expiration" => expiration = Some(form.text(field)?),
-                "metadata" => match &field.node.tree {
-                    Tree::Object(fields) => metadata = values(fields),
-                    _ => return Err(form.mistyped(field)),
-                },
-                "role_descriptors" => role_descriptors = descriptors(form, field)?,
-                _ => return Err(form.unknown(field, &["expiration", "metadata", "name", "role_descriptors"])),
-            }
-        }
-        let name = name.ok_or_else(|| Exception::argument("Required [name]"))?;
-        let life = expiration.map(life::parse).transpose().map_err(|cause| form.unbuilt(cause))?;
-        Ok(Self { name, life, role_descriptors, metadata })
-    }
-
-    fn validate(&self) -> Result<(), Exception> {
         let mut validation = Validation::default();
-        let name = self.name.as_str();
-        validation.refuse(name.is_empty(), "api key name is required");
-        validation.refuse(name.encode_utf16().count() > 256, "api key name may not be more than 256 characters long");
-        validation.refuse(name.trim() != name, "api key name may not begin or end with whitespace");
-        validation.refuse(name.starts_with('_'), "api key name may not begin with an underscore");
-        validation.refuse(
-            self.metadata.keys().any(|key| key.starts_with('_')),
-            "API key metadata keys may not start with [_]",
-        );
-        for (role, descriptor) in &self.role_descriptors {
-            if let Value::Object(descriptor) = descriptor {
-                descriptor::validate(role, descriptor, &mut validation);
-            }
-        }
-        validation.finish(INVALID_REQUEST)
+        wanted.judge_name(&mut validation);
+        wanted.judge(&mut validation);
+        validation.finish(INVALID_REQUEST)?;
+        access::require(call.principal, &CREATE).map_err(Rejection::from)?;
+        check_derived(wanted.role_descriptors.as_ref(), call.principal)?;
+
+        let new = self.new_key(wanted, call.principal).await?;
+        self.make_key(call, new, Map::new()).await
     }
 
-    /// A key may only make keys that can do nothing, and must say so: no descriptor at all would mean "as its owner".
-    fn check_derived(&self, principal: &Principal) -> Result<(), Exception> {
-        let powerless =
-            !self.role_descriptors.is_empty() && self.role_descriptors.values().all(descriptor::is_powerless);
-        if access::key(principal).is_none() || powerless {
-            return Ok(());
-        }
-        Err(Exception::argument(
-            "creating derived api keys requires an explicit role descriptor that is empty (has no privileges)",
-        ))
-    }
-}
-
-fn descriptors(form: &Form, field: &Field) -> Result<Map<String, Value>, Exception> {
-    let name = field.name.as_str();
-    let Tree::Object(roles) = &field.node.tree else {
-        return Err(if matches!(field.node.tree, Tree::List(_)) {
-            let text = format!("[{name}] doesn't support arrays. Use a single object with multiple fields.");
-            form.unread(field.node.at, name, Exception::argument(text))
-        } else {
-            form.mistyped(field)
-        });
-    };
-    roles
-        .iter()
-        .map(|role| match descriptor::read(Kind::Key, &role.name, &role.node) {
-            Ok(read) => Ok((role.name.clone(), read.into())),
-            Err(fault) => {
-                let text = format!("[{}] [{name}] failed to parse field [{}]", fault.at, role.name);
-                Err(form.unread(fault.at, name, Exception::content(text).because(fault.cause)))
-            }
+    /// What a key of `owner` is made of.
+    pub(super) async fn new_key(&self, wanted: Wanted, owner: &Principal) -> Result<NewKey, StoreError> {
+        Ok(NewKey {
+            name: wanted.name.unwrap_or_default().into(),
+            life: wanted.life,
+            limited_by: self.limited_by(owner).await?,
+            creator: creator(owner),
+            role_descriptors: wanted.role_descriptors.unwrap_or_default(),
+            metadata: wanted.metadata.unwrap_or_default(),
+            access: None,
         })
-        .collect()
-}
-
-/// The owner's descriptors now: what the key can never exceed. A key has none to give.
-fn limited_by(principal: &Principal) -> Map<String, Value> {
-    if access::key(principal).is_some() {
-        return Map::new();
     }
-    let mut descriptors = Users::descriptors(&principal.identity.roles);
-    for descriptor in descriptors.values_mut().filter_map(Value::as_object_mut) {
-        // A text for people, which no descriptor of a key may have.
-        descriptor.remove("description");
+
+    /// Makes a key, tells the auditors, with `extra` beside the key, and shows it.
+    pub(super) async fn make_key(
+        &self,
+        call: &Call<'_>,
+        new: NewKey,
+        extra: Map<String, Value>,
+    ) -> Result<Reply, Failure> {
+        let kind = if new.access.is_some() { "cross_cluster" } else { "rest" };
+        let (name, descriptors) = (new.name.clone(), json!(new.role_descriptors));
+        let created = self.keys.create(new).await?;
+        let mut change = Map::new();
+        change.insert(
+            "apikey".into(),
+            json!({
+                "id": created.id, "name": name, "type": kind, "expiration": created.expiration,
+                "role_descriptors": descriptors,
+            }),
+        );
+        change.extend(extra);
+        self.record(call, "create_apikey", change.into());
+        Ok(Reply::ok(shown(&created, &name)))
     }
-    descriptors
+
+    /// The owner's descriptors now: what the key can never exceed. A key has none to give.
+    pub(super) async fn limited_by(&self, owner: &Principal) -> Result<Map<String, Value>, StoreError> {
+        if access::key(owner).is_some() {
+            return Ok(Map::new());
+        }
+        let mut descriptors = self.roles.resolve(&owner.identity.roles).await?;
+        for descriptor in descriptors.values_mut().filter_map(Value::as_object_mut) {
+            // A text for people, which no descriptor of a key may have.
+            descriptor.shift_remove("description");
+        }
+        Ok(descriptors)
+    }
 }
 
-fn creator(principal: &Principal) -> Creator {
-    let realm = principal.lookup_realm.as_ref().unwrap_or(&principal.realm);
-    Creator { identity: principal.identity.clone(), realm: realm.clone() }
+/// A key may only make keys that can do nothing, and must say so: no descriptor at all would mean "as its owner".
+pub(super) fn check_derived(assigned: Option<&Map<String, Value>>, principal: &Principal) -> Result<(), Exception> {
+    let powerless = assigned.is_some_and(|given| !given.is_empty() && given.values().all(descriptor::is_powerless));
+    if access::key(principal).is_none() || powerless {
+        return Ok(());
+    }
+    Err(Exception::argument(
+        "creating derived api keys requires an explicit role descriptor that is empty (has no privileges)",
+    ))
 }
 
-const CREATE: Action = Action::named("cluster:admin/xpack/security/api_key/create").concerning_own_keys();
+fn shown(created: &CreatedKey, name: &str) -> Value {
+    let secret = created.secret.expose();
+    let mut body = Map::new();
+    body.insert("id".into(), json!(created.id));
+    body.insert("name".into(), name.into());
+    if let Some(expiration) = created.expiration {
+        body.insert("expiration".into(), json!(expiration));
+    }
+    body.insert("api_key".into(), secret.into());
+    body.insert("encoded".into(), STANDARD.encode(format!("{}:{secret}", created.id)).into());
+    body.into()
+}
+
+/// Who a key belongs to, without the roles: those stand in its snapshot.
+pub(super) fn creator(principal: &Principal) -> Creator {
+    let identity = Identity { roles: Vec::new(), ..principal.identity.clone() };
+    Creator { identity, realm: principal.own_realm().clone() }
+}
+
+/// Members of a body that makes a key.
+pub(super) const MEMBERS: &[&str] = &["expiration", "metadata", "name", "role_descriptors"];
+
+pub(super) const CREATE: Action = Action::named("cluster:admin/xpack/security/api_key/create").concerning_own_keys();

@@ -1,7 +1,7 @@
 //! The file itself: who may read it, its schema, and the connections to it.
 
 use std::{
-    fs,
+    fs::{self, File, TryLockError},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -9,22 +9,42 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::store::{StoreError, sqlite::unavailable};
+use crate::store::{StoreError, sqlite::Schema};
+
+/// The file is this process's alone for as long as this lives. Drop it last: closing a file undoes what locks SQLite
+/// has on it.
+pub(super) struct Claim(#[expect(dead_code, reason = "held for its lock")] File);
 
 /// Opens or makes the file, up to date and set for durable writes.
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    make_private(path)?;
+pub(super) fn open(path: &Path) -> Result<(Connection, Claim), StoreError> {
+    let file = make_private(path)?;
+    // A lock of another kind than SQLite's own, which backups take and wait for. The system drops it with the process.
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let path = path.display();
+            return Err(StoreError::unavailable(format_args!(
+                "{path}: another process uses it (stop the server first)"
+            )));
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(StoreError::unavailable(format_args!("{}: {error}", path.display())));
+        }
+    }
     let mut connection = connect(path)?;
     // FULL syncs the log at each commit: what is acknowledged survives power loss.
     let journal: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if journal != "wal" {
-        return Err(unavailable(format_args!("{}: this file system takes no write-ahead log", path.display())));
+        return Err(StoreError::unavailable(format_args!(
+            "{}: this file system takes no write-ahead log",
+            path.display()
+        )));
     }
     connection.pragma_update(None, "synchronous", "full")?;
     migrate(&mut connection)?;
-    Ok(connection)
+    Ok((connection, Claim(file)))
 }
 
 /// Connections for reading, with their prepared statements. As many are open as threads read at once.
@@ -66,12 +86,12 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Makes the folder and the file, readable by their owner alone. SQLite gives the files beside it the same mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
-    let failed = |error: io::Error| unavailable(format_args!("{}: {error}", path.display()));
+fn make_private(path: &Path) -> Result<File, StoreError> {
+    let failed = |error: io::Error| StoreError::unavailable(format_args!("{}: {error}", path.display()));
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     }
-    fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
+    let opened = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
     for suffix in ["", "-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);
@@ -80,7 +100,18 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
             _ => {}
         }
     }
-    Ok(())
+    Ok(opened)
+}
+
+/// The schema of the file as it is; one that is not there has none. Changes nothing.
+pub(super) fn schema(path: &Path) -> Result<Schema, StoreError> {
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    if !path.exists() {
+        return Ok(Schema { found: 0, known });
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(Schema { found: connection.pragma_query_value(None, "user_version", |row| row.get(0))?, known })
 }
 
 /// Applies the migrations that the file has not seen: all of them or none, and one process at a time.
@@ -99,7 +130,7 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 /// In order; the file's `user_version` counts those applied. One that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_users_keys_tokens.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_initial.sql")];
 
 /// How long to wait for another process, say a backup, that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);

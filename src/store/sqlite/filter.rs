@@ -1,11 +1,11 @@
-//! [`KeyFilter`] as SQL.
+//! [`KeyFilter`] and [`Page`] as SQL.
 
 use rusqlite::{
     ToSql,
     types::{ToSqlOutput, Value, ValueRef},
 };
 
-use crate::store::{KeyFilter, sqlite::row::millis};
+use crate::store::{KeyFilter, Page, sqlite::row::millis, text};
 
 /// A bound value; text may be the upper bound of a prefix, which is no valid UTF-8.
 pub(super) enum Bound {
@@ -39,11 +39,13 @@ pub(super) fn condition(filter: &KeyFilter) -> (String, Vec<Bound>) {
     }
     if let Some(name) = &filter.name {
         match name.strip_suffix('*') {
+            Some("") => {}
             Some(prefix) => {
-                // No byte of UTF-8 is 0xff, so this is above all that begins with the prefix and below all else.
+                // No byte of UTF-8 is 0xff, so this is above all that begins with the prefix and below all else. The
+                // plus keeps off the index by name: many may match, which would then be sorted for one page of them.
                 let above = [prefix.as_bytes(), b"\xff"].concat();
-                clauses.and("name >=", Bound::Text(prefix.as_bytes().to_vec()));
-                clauses.and("name <", Bound::Text(above));
+                clauses.and("+name >=", Bound::Text(prefix.as_bytes().to_vec()));
+                clauses.and("+name <", Bound::Text(above));
             }
             None => clauses.and("name =", Bound::Text(name.as_bytes().to_vec())),
         }
@@ -57,6 +59,26 @@ pub(super) fn condition(filter: &KeyFilter) -> (String, Vec<Bound>) {
     if let Some(at) = filter.active_at {
         clauses.and("invalidation IS NULL AND ifnull(expiration, 9223372036854775807) >", millis(at).into());
     }
+    if let Some(kind) = filter.kind {
+        clauses.and("kind =", Bound::Text(text::kind(kind).into()));
+    }
+    (clauses.sql, clauses.values)
+}
+
+/// The end of a query for a page of the keys that match `filter`, from `WHERE` on, and its values.
+pub(super) fn page(filter: &KeyFilter, page: &Page) -> (String, Vec<Bound>) {
+    let (sql, values) = condition(filter);
+    let mut clauses = Clauses { sql: format!("WHERE {sql}"), values };
+    let (above, order) = if page.newest_first { ("<", "DESC") } else { (">", "ASC") };
+    if let Some((creation, id)) = &page.after {
+        clauses.and(&format!("(creation, id) {above} ("), millis(*creation).into());
+        clauses.put(",", Bound::Text(id.0.as_bytes().to_vec()));
+        clauses.sql.push(')');
+    }
+    clauses.sql.push_str(&format!(" ORDER BY creation {order}, id {order}"));
+    let number = |number| i64::try_from(number).unwrap_or(i64::MAX).into();
+    clauses.put(" LIMIT", number(page.limit));
+    clauses.put(" OFFSET", number(page.skip));
     (clauses.sql, clauses.values)
 }
 
@@ -68,7 +90,11 @@ struct Clauses {
 impl Clauses {
     fn and(&mut self, comparison: &str, value: Bound) {
         self.sql.push_str(" AND ");
-        self.sql.push_str(comparison);
+        self.put(comparison, value);
+    }
+
+    fn put(&mut self, sql: &str, value: Bound) {
+        self.sql.push_str(sql);
         self.values.push(value);
         self.sql.push_str(" ?");
         self.sql.push_str(&self.values.len().to_string());

@@ -1,37 +1,23 @@
 //! Records as rows, and back.
 
-use rusqlite::Row;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use rusqlite::{Row, types::FromSql};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{
     model::{KeyId, Timestamp},
     passwords::PasswordHash,
     secret::SecretText,
     store::{
-        ApiKeyRecord, Client, Creator, SaltedDigest, StoreError, TokenRecord, TokenSubject, UserNamespace, UserRecord,
+        ApiKeyRecord, RefreshRecord, SaltedDigest, StoreError, Superseded, TokenRecord, UserNamespace, UserRecord,
+        text::{self, KeyDocument, TokenDocument},
     },
 };
 
 pub(super) const USER_COLUMNS: &str = "namespace, password, enabled, document";
-pub(super) const KEY_COLUMNS: &str = "id, name, salt, digest, creation, expiration, invalidation, document";
-pub(super) const TOKEN_COLUMNS: &str = "digest, creation, expiration, invalidation, document";
-
-/// What of a key is only ever read whole.
-#[derive(Deserialize, Serialize)]
-struct KeyDocument<C, M> {
-    creator: C,
-    role_descriptors: M,
-    limited_by: M,
-    metadata: M,
-}
-
-/// What of a token is only ever read whole.
-#[derive(Deserialize, Serialize)]
-struct TokenDocument<S, C> {
-    subject: S,
-    client: C,
-}
+pub(super) const KEY_COLUMNS: &str = "id, name, salt, digest, creation, expiration, invalidation, last_used, document";
+pub(super) const TOKEN_COLUMNS: &str = "digest, creation, expiration, invalidation, refresh_digest, refresh_invalidation, \
+                                        superseded, sealed, document";
 
 pub(super) fn user(row: &Row<'_>) -> Result<UserRecord, StoreError> {
     Ok(UserRecord {
@@ -47,58 +33,47 @@ pub(super) fn user(row: &Row<'_>) -> Result<UserRecord, StoreError> {
 }
 
 pub(super) fn key(row: &Row<'_>) -> Result<ApiKeyRecord, StoreError> {
-    let document: KeyDocument<Creator, Map<String, Value>> = read(row, 7, "API key")?;
+    let document: KeyDocument = read(row, 8, "API key")?;
     Ok(ApiKeyRecord {
         id: KeyId(row.get(0)?),
         name: row.get(1)?,
         secret: SaltedDigest { salt: row.get(2)?, digest: row.get(3)? },
         creation: time(row.get(4)?),
-        expiration: row.get::<_, Option<_>>(5)?.map(time),
-        invalidation: row.get::<_, Option<_>>(6)?.map(time),
+        expiration: optional(row, 5)?.map(time),
+        invalidation: optional(row, 6)?.map(time),
+        last_used: optional(row, 7)?.map(time),
         creator: document.creator,
         role_descriptors: document.role_descriptors,
         limited_by: document.limited_by,
         metadata: document.metadata,
-        access: None,
-        last_used: None,
+        access: document.access,
     })
 }
 
 pub(super) fn token(row: &Row<'_>) -> Result<TokenRecord, StoreError> {
-    let document: TokenDocument<TokenSubject, Client> = read(row, 4, "token")?;
+    let document: TokenDocument = read(row, 8, "token")?;
+    let superseded = optional(row, 6)?.map(time).zip(optional::<Vec<u8>>(row, 7)?);
+    let refresh = |digest| {
+        Ok::<_, StoreError>(RefreshRecord {
+            digest,
+            invalidation: optional(row, 5)?.map(time),
+            superseded: superseded.map(|(at, sealed)| Superseded { at, sealed: sealed.into() }),
+        })
+    };
     Ok(TokenRecord {
         digest: row.get(0)?,
         creation: time(row.get(1)?),
         expiration: time(row.get(2)?),
-        invalidation: row.get::<_, Option<_>>(3)?.map(time),
-        refresh: None,
+        invalidation: optional(row, 3)?.map(time),
+        refresh: optional(row, 4)?.map(refresh).transpose()?,
         subject: document.subject,
         client: document.client,
     })
 }
 
-pub(super) fn key_document(key: &ApiKeyRecord) -> Result<String, StoreError> {
-    document(&KeyDocument {
-        creator: &key.creator,
-        role_descriptors: &key.role_descriptors,
-        limited_by: &key.limited_by,
-        metadata: &key.metadata,
-    })
-}
-
-pub(super) fn token_document(token: &TokenRecord) -> Result<String, StoreError> {
-    document(&TokenDocument { subject: &token.subject, client: &token.client })
-}
-
-pub(super) fn document(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(super::unavailable)
-}
-
-pub(super) fn namespace(namespace: UserNamespace) -> &'static str {
-    match namespace {
-        UserNamespace::Native => "native",
-        UserNamespace::Reserved => "reserved",
-    }
+/// The first column, a document.
+pub(super) fn document(row: &Row<'_>) -> Result<Value, StoreError> {
+    read(row, 0, "document")
 }
 
 /// A time as SQLite keeps it. One beyond 64 signed bits is as good as the last that fits.
@@ -111,7 +86,10 @@ fn time(millis: i64) -> Timestamp {
     Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
+fn optional<T: FromSql>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    row.get(column)
+}
+
 fn read<T: DeserializeOwned>(row: &Row<'_>, column: usize, what: &'static str) -> Result<T, StoreError> {
-    let text = row.get_ref(column)?.as_str().map_err(|_| StoreError::Damaged { what })?;
-    serde_json::from_str(text).map_err(|_| StoreError::Damaged { what })
+    text::read(row.get_ref(column)?.as_str().map_err(|_| StoreError::Damaged { what })?, what)
 }

@@ -79,3 +79,51 @@ async fn a_damaged_record_is_an_error_and_not_an_absent_one() {
     let damaged = store.user(UserNamespace::Native, "jack").await.unwrap_err();
     assert!(matches!(damaged, StoreError::Damaged { what: "user" }));
 }
+
+#[tokio::test]
+async fn a_file_in_use_is_refused_and_its_user_undisturbed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("searchgate.db");
+    let store = Sqlite::open(&path).unwrap();
+    let refused = Sqlite::open(&path).unwrap_err().to_string();
+    assert!(refused.contains("another process uses it"), "{refused}");
+    assert!(store.put_user(jack()).await.unwrap());
+    drop(store);
+    Sqlite::open(&path).unwrap();
+}
+
+#[test]
+fn no_page_of_keys_is_sorted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("searchgate.db");
+    drop(Sqlite::open(&path).unwrap());
+    let connection = Connection::open(&path).unwrap();
+    let all = KeyFilter::default();
+    let (name, prefix) = (Some("ingest".into()), Some("in*".into()));
+    let (username, realm) = (Some("jack".into()), Some("corp".into()));
+    let filters = [
+        all.clone(),
+        KeyFilter { name, ..all.clone() },
+        KeyFilter { name: prefix.clone(), ..all.clone() },
+        KeyFilter { active_at: Some(Timestamp::from_millis(1)), name: prefix, ..all.clone() },
+        KeyFilter { realm: realm.clone(), ..all.clone() },
+        KeyFilter { username, realm, ..all },
+    ];
+    for filter in filters {
+        for newest_first in [false, true] {
+            let after = Some((Timestamp::from_millis(1), KeyId("id".into())));
+            let (rest, values) = filter::page(&filter, &Page { after, newest_first, ..Page::first(10) });
+            let plan = plan(&connection, &format!("SELECT document FROM api_keys {rest}"), &values);
+            assert!(!plan.contains("TEMP B-TREE") && plan.contains("USING INDEX"), "{filter:?}: {plan}");
+        }
+        let (condition, values) = filter::condition(&filter);
+        let plan = plan(&connection, &format!("SELECT count(*) FROM api_keys WHERE {condition}"), &values);
+        assert!(plan.contains("COVERING INDEX") || filter.name.is_some(), "{filter:?}: {plan}");
+    }
+}
+
+fn plan(connection: &Connection, sql: &str, values: &[filter::Bound]) -> String {
+    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let rows = explain.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3)).unwrap();
+    rows.map(Result::unwrap).collect::<Vec<_>>().join("\n")
+}

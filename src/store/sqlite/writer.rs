@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::{StoreError, sqlite::unavailable};
+use crate::store::StoreError;
 
 pub(super) struct Writer {
     /// `None` once it closes.
@@ -23,8 +23,10 @@ type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>)>;
 impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
         let (jobs, waiting) = mpsc::channel(QUEUE);
-        let thread =
-            thread::Builder::new().name("store".into()).spawn(|| run(connection, waiting)).map_err(unavailable)?;
+        let thread = thread::Builder::new()
+            .name("store".into())
+            .spawn(|| run(connection, waiting))
+            .map_err(StoreError::unavailable)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
@@ -40,7 +42,7 @@ impl Writer {
             Box::new(move |committed| drop(reply.send(committed.and(done))))
         });
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.try_send(job).map_err(unavailable)?;
+        jobs.try_send(job).map_err(StoreError::unavailable)?;
         // A panic drops the reply.
         answer.await.map_err(|_| stopped())?
     }
@@ -102,7 +104,7 @@ fn apart<T>(
 }
 
 fn stopped() -> StoreError {
-    unavailable("a write was not finished")
+    StoreError::unavailable("a write was not finished")
 }
 
 /// Most jobs that one transaction holds.

@@ -185,6 +185,7 @@ impl Gateway {
             .built
             .keys
             .create(NewKey {
+                access: None,
                 name: "test".into(),
                 life: None,
                 role_descriptors: serde_json::Map::new(),
