@@ -15,10 +15,10 @@ use crate::{
         rights::question,
         search,
     },
-    identify::Evidence,
+    identify::{Evidence, IdentifyError, presented::Presented},
     model::Principal,
     privileges::Privileges,
-    respond::{Exception, Rejection},
+    respond::{Exception, Rejection, es::CHALLENGES},
     secret,
     store::{DocumentKind, StoreError},
 };
@@ -36,16 +36,17 @@ impl Api {
         let evidence = Evidence {
             method: &parts.method,
             headers: &parts.headers,
-            target: "cluster:admin/xpack/security/profile/activate",
+            target: ACTIVATION,
             peer: call.peer,
             strangers_pass: false,
         };
-        let principal = self.realms.prove(&presented, &evidence).await.map_err(Rejection::from)?;
+        let proven = self.realms.prove(&presented, &evidence).await;
+        let principal = proven.map_err(|error| refusal(error, &presented))?;
         let uid = uid(&principal.identity.username, &principal.own_realm().name);
         let before = self.documents.find(DocumentKind::Profile, &uid).await?;
         let profile = self.activated(&uid, &principal, before.as_ref());
         self.documents.put(DocumentKind::Profile, vec![(uid.into(), profile.clone())]).await?;
-        Ok(Reply::ok(profile))
+        Ok(Reply::ok(with_data(profile, None)))
     }
 
     /// Tells of profiles, by uid.
@@ -203,6 +204,18 @@ impl Api {
     }
 }
 
+/// A refusal of the credentials in the body, in the words for this action rather than for the request.
+fn refusal(error: IdentifyError, presented: &Presented) -> Failure {
+    let name = match (&error, presented) {
+        (IdentifyError::Password { .. } | IdentifyError::Refused(_), Presented::Basic { username, .. }) => username,
+        (IdentifyError::Refused(_), _) => "_bearer_token",
+        _ => return Rejection::from(error).into(),
+    };
+    let text = format!("unable to authenticate user [{name}] for action [{ACTIVATION}]");
+    let exception = Exception::new("security_exception", text).challenged(CHALLENGES);
+    Failure::Exception(StatusCode::UNAUTHORIZED, exception)
+}
+
 /// The same for one user for ever: nobody but its realm can claim its name.
 fn uid(username: &str, realm: &str) -> String {
     let digest = secret::sha256(&[realm.as_bytes(), &[0], username.as_bytes()]);
@@ -256,12 +269,10 @@ fn advance(profile: &mut Value) {
     }
 }
 
-const ACTIVATE: Action = Action::named("cluster:admin/xpack/security/profile/activate");
+const ACTIVATION: &str = "cluster:admin/xpack/security/profile/activate";
+const ACTIVATE: Action = Action::named(ACTIVATION);
 const ENABLE: Action = Action::named("cluster:admin/xpack/security/profile/set_enabled");
 const GET: Action = Action::named("cluster:admin/xpack/security/profile/get");
 const HAS_PRIVILEGES: Action = Action::named("cluster:admin/xpack/security/profile/has_privileges");
 const PUT_DATA: Action = Action::named("cluster:admin/xpack/security/profile/put/data");
 const SUGGEST: Action = Action::named("cluster:admin/xpack/security/profile/suggest");
-
-#[cfg(test)]
-mod tests;

@@ -85,6 +85,3 @@ const OTHERS: Action = Action::named("cluster:admin/xpack/security/user/has_priv
 const BUILTIN: Action = Action::named("cluster:admin/xpack/security/privilege/builtin/get");
 const ASSIGNED: &str = "Cannot retrieve privileges for API keys with assigned role descriptors. \
     Please use the Get API key information API https://ela.st/es-api-get-api-key";
-
-#[cfg(test)]
-mod tests;

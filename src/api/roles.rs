@@ -94,6 +94,3 @@ const GET: Action = Action::named("cluster:admin/xpack/security/role/get");
 const DELETE: Action = Action::named("cluster:admin/xpack/security/role/delete");
 const GET_QUERY: Action = Action::named("cluster:admin/xpack/security/role/query");
 const PUT: Action = Action::named("cluster:admin/xpack/security/role/put");
-
-#[cfg(test)]
-mod tests;

@@ -11,7 +11,7 @@ use crate::{
         form::Form,
         json::{Tree, values},
     },
-    respond::{Exception, Rejection},
+    respond::{Exception, Rejection, es::CHALLENGES},
     store::DocumentKind,
 };
 
@@ -81,8 +81,10 @@ pub(super) fn enroll() -> Result<Reply, Failure> {
     Err(Failure::Exception(StatusCode::FORBIDDEN, Exception::new("security_exception", text)))
 }
 
-/// Part → setting → value.
-fn read(body: &[u8]) -> Result<Vec<(String, Map<String, Value>)>, Exception> {
+/// A part and its settings.
+type Part = (String, Map<String, Value>);
+
+fn read(body: &[u8]) -> Result<Vec<Part>, Exception> {
     let form = Form::read("update_security_settings_request", body)?;
     let mut read = Vec::new();
     for field in &form.fields {
@@ -95,7 +97,7 @@ fn read(body: &[u8]) -> Result<Vec<(String, Map<String, Value>)>, Exception> {
     Ok(read)
 }
 
-fn judge(wanted: &[(String, Map<String, Value>)]) -> Validation {
+fn judge(wanted: &[Part]) -> Validation {
     let mut validation = Validation::default();
     validation.refuse(wanted.iter().all(|(_, settings)| settings.is_empty()), "No settings given to update");
     for (part, settings) in wanted {
@@ -136,7 +138,6 @@ fn place(members: &mut Map<String, Value>, name: &str, value: &Value) {
 const PARTS: [&str; 3] = ["security", "security-tokens", "security-profile"];
 const SETTINGS: [&str; 3] =
     ["index.auto_expand_replicas", "index.number_of_replicas", "index.routing.allocation.include._tier_preference"];
-const CHALLENGES: &[&str] = &["Basic realm=\"security\", charset=\"UTF-8\"", "Bearer realm=\"security\"", "ApiKey"];
 const GET: Action = Action::named("cluster:admin/xpack/security/settings/get");
 const PUT: Action = Action::named("cluster:admin/xpack/security/settings/update");
 const DELEGATE: Action = Action::named("cluster:admin/xpack/security/delegate_pki");

@@ -61,7 +61,7 @@ impl Api {
             if !shown.contains_key(&name) {
                 let realm = if is_reserved(&name) { "reserved" } else { "native" };
                 let uid = profiles.get(&(user.identity.username.clone(), realm.into()));
-                shown.insert(name, show(user, uid));
+                shown.insert(name, show(user, uid.map(|uid| &**uid)));
             }
         }
         let status = if names.is_some() && shown.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
@@ -217,7 +217,7 @@ impl Wanted {
 }
 
 /// A user as it is told of.
-fn show(user: UserRecord, profile: Option<&Box<str>>) -> Value {
+fn show(user: UserRecord, profile: Option<&str>) -> Value {
     let Identity { username, roles, full_name, email, metadata } = user.identity;
     let mut shown = json!({
         "username": username, "roles": roles, "full_name": full_name, "email": email,

@@ -52,14 +52,11 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Definition>, Exception> {
 }
 
 fn object<'a>(application: &str, node: &'a Node) -> Result<&'a [Field], Exception> {
-    match &node.tree {
-        Tree::Object(fields) => Ok(fields),
-        _ => {
-            let token = node.token();
-            let text = format!("expected the value for {application} to be an object, but found {token} instead");
-            Err(Exception::parse(text))
-        }
+    if let Tree::Object(fields) = &node.tree {
+        return Ok(fields);
     }
+    let token = node.token();
+    Err(Exception::parse(format!("expected the value for {application} to be an object, but found {token} instead")))
 }
 
 fn definition(application: &str, name: &str, fields: &[Field]) -> Result<Definition, Exception> {

@@ -121,7 +121,13 @@ pub(super) struct Suggestion {
     pub(super) size: usize,
     negative: Option<i64>,
     pub(super) data: Option<Box<str>>,
-    hint: Option<(Option<Vec<String>>, Map<String, Value>)>,
+    hint: Option<Hint>,
+}
+
+/// Who is to come first.
+struct Hint {
+    uids: Option<Vec<String>>,
+    labels: Map<String, Value>,
 }
 
 impl Suggestion {
@@ -140,7 +146,8 @@ impl Suggestion {
                     let member = |name: &str| fields.iter().find(|field| field.name == name);
                     let uids = member("uids").map(|field| texts(&form, field)).transpose()?;
                     let labels = member("labels").map(|field| field.node.value());
-                    read.hint = Some((uids, labels.and_then(|labels| labels.as_object().cloned()).unwrap_or_default()));
+                    let labels = labels.and_then(|labels| labels.as_object().cloned()).unwrap_or_default();
+                    read.hint = Some(Hint { uids, labels });
                 }
                 ("hint" | "size", _) => return Err(form.mistyped(field)),
                 _ => return Err(form.unknown(field, &["data", "hint", "name", "size"])),
@@ -168,7 +175,7 @@ impl Suggestion {
         if let Some(size) = self.negative {
             validation.refuse(true, format!("[size] parameter cannot be negative but was [{size}]"));
         }
-        if let Some((uids, labels)) = &self.hint {
+        if let Some(Hint { uids, labels }) = &self.hint {
             validation.refuse(uids.is_none() && labels.is_empty(), "[hint] parameter cannot be empty");
             validation.refuse(uids.as_ref().is_some_and(Vec::is_empty), "[uids] hint cannot be empty");
             let keys = labels.keys().map(String::as_str).collect::<Vec<_>>().join(",");
@@ -192,7 +199,7 @@ impl Suggestion {
 
     /// Whether a profile is one of those that are to come first.
     pub(super) fn hints_at(&self, profile: &Value) -> bool {
-        let Some((uids, labels)) = &self.hint else { return false };
+        let Some(Hint { uids, labels }) = &self.hint else { return false };
         let named = profile
             .get("uid")
             .and_then(Value::as_str)

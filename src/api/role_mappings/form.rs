@@ -109,8 +109,11 @@ fn content(at: Position, text: String) -> Exception {
     parsing(at, text.clone()).because(Exception::content(text))
 }
 
+/// The root of all that it is caused by, too.
 fn parsing(at: Position, text: String) -> Exception {
-    Exception::new("parsing_exception", text).with("line", at.line).with("col", at.column)
+    let exception = Exception::new("parsing_exception", text).with("line", at.line).with("col", at.column);
+    let root = exception.clone();
+    exception.rooted_in(&root)
 }
 
 const PARSER: &str = "role-mapping";

@@ -52,7 +52,8 @@ fn field(rule: &Field) -> Result<(), Fault> {
     match &member.node.tree {
         Tree::List(items) if items.is_empty() => {
             let cause = Exception::argument("null or empty values ([])");
-            return Err(Fault { at: member.node.end, cause });
+            // Noticed only behind the list.
+            return Err(Fault { at: rule.node.end, cause });
         }
         Tree::List(items) => items.iter().try_for_each(constant)?,
         _ => constant(&member.node)?,

@@ -102,7 +102,10 @@ impl Outcomes {
     }
 }
 
-fn read_roles(body: &[u8]) -> Result<Vec<(String, Map<String, Value>)>, Exception> {
+/// A role that was read: name and descriptor.
+type Role = (String, Map<String, Value>);
+
+fn read_roles(body: &[u8]) -> Result<Vec<Role>, Exception> {
     let form = Form::read("bulk_update_roles_request_payload", body)?;
     let mut roles = None;
     for field in &form.fields {

@@ -48,13 +48,11 @@ fn certificate(form: &Form, field: &Field, item: &Node) -> Result<String, Except
         }
         Err(error) => return Err(unread(Exception::argument(error.to_string()))),
     };
-    match Certificate::read(&der) {
-        Some(certificate) => Ok(certificate.dn.into()),
-        None => {
-            let text = "Could not parse certificate";
-            let cause = Exception::new("certificate_exception", text);
-            let whole = Exception::new("runtime_exception", format!("java.security.cert.CertificateException: {text}"));
-            Err(unread(whole.because(cause)))
-        }
+    if let Some(certificate) = Certificate::read(&der) {
+        return Ok(certificate.dn.into());
     }
+    let text = "Could not parse certificate";
+    let cause = Exception::new("certificate_exception", text);
+    let whole = Exception::new("runtime_exception", format!("java.security.cert.CertificateException: {text}"));
+    Err(unread(whole.because(cause)))
 }

@@ -34,7 +34,7 @@ impl Api {
             .into_iter()
             .map(|(user, sort)| {
                 let uid = profiles.get(&(user.identity.username.clone(), "native".into()));
-                let mut shown = show(user, uid);
+                let mut shown = show(user, uid.map(|uid| &**uid));
                 if let (Some(sort), Some(shown)) = (sort, shown.as_object_mut()) {
                     shown.insert("_sort".to_owned(), sort);
                 }
