@@ -20,7 +20,7 @@ use searchgate::{
     },
     model::{Identity, RealmRef, Timestamp},
     privileges::{Privileges, reserved_roles},
-    store::Creator,
+    store::{AnyStore, Creator},
     telemetry::{AccessEvent, Telemetry},
     upstream::client::{Dial, Pool},
     users::Users,
@@ -56,7 +56,8 @@ impl Gateway {
         config.upstream.credential = Credential::ApiKey { api_key_file: secret.path().to_owned() };
         let telemetry =
             Telemetry::detached(&config.logging, || Ok(Box::new(std::io::sink()))).expect("a log that goes nowhere");
-        let built = build::build(&config, &Clock::anchored(NOW), telemetry).expect("a gateway");
+        let built = build::build(&config, AnyStore::Memory(Arc::default()), &Clock::anchored(NOW), telemetry)
+            .expect("a gateway");
         let pool = Pool::new(Arc::clone(&built.shared.upstream), Dial::Pipe(Rc::new(|_| Ok(dial()))));
         let core =
             Core::new(Arc::clone(&built.shared), pool, built.shared.metrics.core(), built.telemetry.access_log());

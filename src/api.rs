@@ -122,7 +122,7 @@ impl Api {
         let served = if decision {
             decision::decide(self, &parts, &principal, peer)
         } else {
-            self.serve(&parts, body, &principal, peer).await.map(|reply| es::answer(reply.status, &reply.body, &facts))
+            self.serve(&parts, body, &principal, peer).await
         };
         match served {
             Ok(response) => response,
@@ -148,7 +148,13 @@ impl Api {
         response
     }
 
-    async fn serve(&self, parts: &Parts, body: Body, principal: &Principal, peer: &Peer) -> Result<Reply, Failure> {
+    async fn serve(
+        &self,
+        parts: &Parts,
+        body: Body,
+        principal: &Principal,
+        peer: &Peer,
+    ) -> Result<Response<Body>, Failure> {
         let mut query = Query::parse(parts.uri.query().unwrap_or_default())?;
         query.flag("error_trace").map_err(|_| {
             let value = query.text("error_trace").unwrap_or_default();
@@ -164,6 +170,9 @@ impl Api {
         }
         let endpoint = matched.route.endpoint;
         let mut call = Call { parts, principal, peer, query, names: matched.names, body };
+        if let (Endpoint::Keys, "GET") = (endpoint, parts.method.as_str()) {
+            return self.keys(&mut call, filter.as_deref()).await;
+        }
         let mut reply = match (endpoint, parts.method.as_str()) {
             (Endpoint::ActivateProfile, _) => self.activate_profile(&mut call).await,
             (Endpoint::ApplicationPrivilege, "DELETE") => self.delete_privileges(&mut call).await,
@@ -175,7 +184,7 @@ impl Api {
             (Endpoint::CloneKey, _) => self.clone_key(&mut call).await,
             (Endpoint::CrossClusterKey, _) => self.update_cross_cluster_key(&mut call).await,
             (Endpoint::CrossClusterKeys, _) => self.create_cross_cluster_key(&mut call).await,
-            (Endpoint::DelegatePki, _) => self.delegate_pki(&mut call).await,
+            (Endpoint::DelegatePki, _) => settings::delegate_pki(&mut call),
             (Endpoint::DisableProfile, _) => self.enable_profile(&mut call, false).await,
             (Endpoint::DisableUser, _) => self.enable_user(&mut call, false).await,
             (Endpoint::EnableProfile, _) => self.enable_profile(&mut call, true).await,
@@ -183,8 +192,7 @@ impl Api {
             (Endpoint::Enroll, _) => settings::enroll(),
             (Endpoint::GrantKey, _) => self.grant_key(&mut call).await,
             (Endpoint::Key, _) => self.update_key(&mut call).await,
-            (Endpoint::KeyCache, _) => self.clear_key_cache(&mut call).await,
-            (Endpoint::Keys, "GET") => self.keys(&mut call).await,
+            (Endpoint::KeyCache, _) => keys::clear_cache(&mut call),
             (Endpoint::Keys, "DELETE") => self.invalidate_keys(&mut call).await,
             (Endpoint::Keys, _) => self.create_key(&mut call).await,
             (Endpoint::ListPrivileges, _) => self.list_privileges(&mut call).await,
@@ -226,7 +234,7 @@ impl Api {
         if let Some(filter) = filter {
             reply.body = filter::apply(reply.body, &filter);
         }
-        Ok(reply)
+        Ok(es::answer(reply.status, &reply.body, &facts(parts)))
     }
 
     /// Reads a body, inflated, within bounds of size and time.
@@ -276,6 +284,11 @@ impl Call<'_> {
         self.parts.uri.path()
     }
 
+    /// Path and query, as sent.
+    fn target(&self) -> Box<str> {
+        facts(self.parts).target.into()
+    }
+
     /// What stands for the name at that place of the route; empty where the route has none.
     fn name(&self, place: usize) -> &str {
         self.names.get(place).map_or("", String::as_str)
@@ -317,17 +330,11 @@ fn facts(parts: &Parts) -> RequestFacts<'_> {
 
 fn event<'a>(action: &'static str, parts: &'a Parts, principal: &'a Principal, peer: &Peer) -> AuditEvent<'a> {
     AuditEvent {
-        action,
-        user: Some(&principal.identity.username),
-        realm: Some(&principal.realm),
-        authentication: Some(principal.authentication),
-        api_key: principal.api_key.as_ref(),
         client: peer.client_ip(&parts.headers),
         method: Some(parts.method.as_str()),
         path: Some(parts.uri.path()),
         opaque_id: facts(parts).opaque_id.and_then(|value| value.to_str().ok()),
-        reason: None,
-        change: None,
+        ..AuditEvent::by(action, principal)
     }
 }
 

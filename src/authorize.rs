@@ -115,15 +115,10 @@ impl Authorizer {
             return Ok(Permit { grant: Grant::Principal(Arc::clone(principal)) });
         }
         self.audit.record(&AuditEvent {
-            action: "access_denied",
-            user: Some(&principal.identity.username),
-            realm: Some(&principal.realm),
-            authentication: Some(principal.authentication),
-            api_key: principal.api_key.as_ref(),
             client,
             method: Some(method.as_str()),
             path: Some(path),
-            ..AuditEvent::default()
+            ..AuditEvent::by("access_denied", principal)
         });
         Err(AuthorizeError::new(principal, ANY_ACTION, "cluster", "all"))
     }
@@ -136,29 +131,58 @@ impl AuthorizeError {
         Self::new(principal, action, "cluster", &privileges::granting_cluster(action, own))
     }
 
+    /// `caller` may do nothing as `target`, whatever either of them may do (API page section 3.3).
+    #[must_use]
+    pub fn run_as(caller: &Principal, target: &str, action: &'static str) -> Self {
+        let granted_by = format!(", because {} is unauthorized to run as [{target}]", who(caller)).into();
+        Self { action, subject: subject(caller).into(), granted_by }
+    }
+
     fn new(principal: &Principal, action: &'static str, kind: &str, privileges: &str) -> Self {
         let granted_by = format!(", this action is granted by the {kind} privileges [{privileges}]").into();
         Self { action, subject: subject(principal).into(), granted_by }
     }
 }
 
-fn subject(principal: &Principal) -> String {
+/// A caller without its roles.
+fn who(principal: &Principal) -> String {
     let user = &principal.identity.username;
-    if let Some(key) = &principal.api_key {
-        return format!("API key id [{}] of user [{user}]", key.id);
+    match (&principal.run_by, &principal.api_key) {
+        (Some(by), _) => format!("{} run as [{user}]", who(by)),
+        (None, Some(key)) => format!("API key id [{}] of user [{user}]", key.id),
+        (None, None) if principal.service_token.is_some() => format!("service account [{user}]"),
+        (None, None) => format!("user [{user}]"),
+    }
+}
+
+fn subject(principal: &Principal) -> String {
+    let mut subject = who(principal);
+    if principal.api_key.is_some() || principal.service_token.is_some() {
+        return subject;
     }
     let effective = principal.privileges.roles();
-    let mut subject = format!("user [{user}] with effective roles [{}]", effective.join(","));
+    // Writing to a string cannot fail.
+    let _ = write!(subject, " with effective roles [{}]", effective.join(","));
     let mut lost: Vec<&str> =
         principal.identity.roles.iter().filter(|role| !effective.contains(role)).map(|role| &**role).collect();
     if !lost.is_empty() {
         lost.sort_unstable();
-        // Writing to a string cannot fail.
         let _ = write!(subject, " (assigned roles [{}] were not found)", lost.join(","));
     }
     subject
 }
 
+/// Elasticsearch's name of what a request would do that goes no further than its caller, by raw path and query.
+#[must_use]
+pub fn action(target: &str) -> &'static str {
+    match target.split(['?', '#']).next() {
+        Some("/_security/_authenticate" | "/_security/_authenticate/") => AUTHENTICATE,
+        _ => ANY_ACTION,
+    }
+}
+
+/// What a grant asks of those whom it is for (API page section 4.3), and everybody may do as itself.
+pub const AUTHENTICATE: &str = "cluster:admin/xpack/security/user/authenticate";
 /// Stands for whatever a request would do.
 const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
 
@@ -167,7 +191,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
-    use crate::model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef};
+    use crate::model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, ServiceTokenRef};
     use crate::privileges::Privileges;
 
     fn principal(roles: &[&str], privileges: Privileges) -> Principal {
@@ -230,5 +254,43 @@ mod tests {
         let limited = json!({"cluster": ["all"], "indices": [{"names": ["logs-*"], "privileges": ["all"]}]});
         let error = check(key(&named("limited", limited))).unwrap_err();
         assert_eq!(&*error.subject, "API key id [abc] of user [u]");
+    }
+
+    #[test]
+    fn whoever_runs_as_another_is_named_before_it_and_has_its_roles() {
+        let by = |caller| {
+            let target = Principal { run_by: Some(Arc::new(caller)), ..principal(&["lost"], Privileges::default()) };
+            AuthorizeError::cluster(&target, "a:b", false).subject
+        };
+        let roles = "with effective roles [] (assigned roles [lost] were not found)";
+        assert_eq!(*by(principal(&["r1"], Privileges::default())), format!("user [u] run as [u] {roles}"));
+        assert_eq!(*by(key(&Map::new())), format!("API key id [abc] of user [u] run as [u] {roles}"));
+    }
+
+    #[test]
+    fn a_service_account_has_no_roles_to_show() {
+        let kind = "_service_account_index".into();
+        let service_token = Some(ServiceTokenRef { name: "t".into(), kind });
+        let account = Principal { service_token, ..principal(&[], Privileges::default()) };
+        assert_eq!(&*AuthorizeError::cluster(&account, "a:b", false).subject, "service account [u]");
+    }
+
+    #[test]
+    fn whoever_may_not_run_as_another_is_told_twice_who_it_is() {
+        let text = |caller: &Principal| {
+            let error = AuthorizeError::run_as(caller, "v", action("/_security/_authenticate?pretty"));
+            format!("{error}{}", error.granted_by)
+        };
+        let action = "action [cluster:admin/xpack/security/user/authenticate] is unauthorized for";
+        assert_eq!(
+            text(&principal(&["x"], Privileges::default())),
+            format!(
+                "{action} user [u] with effective roles [] (assigned roles [x] were not found), because user [u] is \
+                 unauthorized to run as [v]"
+            )
+        );
+        let key = key(&Map::new());
+        let who = "API key id [abc] of user [u]";
+        assert_eq!(text(&key), format!("{action} {who}, because {who} is unauthorized to run as [v]"));
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tokio::sync::mpsc;
 
 /// A message body: nothing, bytes at hand, or a stream from a peer.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub enum Body {
     Full(Bytes),
     /// Still arriving.
     Incoming(hyper::body::Incoming),
+    /// Being made, piece by piece, no faster than it is read.
+    Made(mpsc::Receiver<Result<Bytes, BodyError>>),
 }
 
 /// Why a body could not be read to its end.
@@ -91,13 +94,14 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Self::Incoming(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Interrupted),
+            Self::Made(pieces) => pieces.poll_recv(cx).map_ok(Frame::data),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Full(_) => false,
+            Self::Full(_) | Self::Made(_) => false,
             Self::Incoming(incoming) => incoming.is_end_stream(),
         }
     }
@@ -107,6 +111,7 @@ impl http_body::Body for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Incoming(incoming) => incoming.size_hint(),
+            Self::Made(_) => SizeHint::default(),
         }
     }
 }

@@ -234,7 +234,7 @@ impl Managed {
     /// Opens the place, does something there, and closes it whatever became of that.
     fn run(self, work: impl AsyncFnOnce(&Session, Output) -> anyhow::Result<()>) -> anyhow::Result<()> {
         once(async {
-            let session = self.place.open()?;
+            let session = self.place.open().await?;
             let done = work(&session, self.output).await;
             session.close().await;
             done

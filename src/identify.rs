@@ -29,6 +29,7 @@ use crate::{
 };
 
 pub mod cache;
+mod companions;
 pub mod error;
 mod file;
 mod jwt;
@@ -88,10 +89,10 @@ pub struct Registers {
     pub keys: Arc<Keys>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
-    /// Roles.
-    pub roles: Arc<Roles>,
     /// Tokens of service accounts.
     pub service_accounts: Arc<ServiceAccounts>,
+    /// Roles.
+    pub roles: Arc<Roles>,
     /// What is kept by name, roles among it.
     pub documents: Documents,
     /// Verifies the passwords of users in files.
@@ -129,8 +130,14 @@ impl Registers {
 struct Dead {
     /// Of the realm in the chain.
     judge: usize,
-    /// Absent for a token whose time is over.
-    refusal: Option<Refusal>,
+    verdict: Death,
+}
+
+#[derive(Clone, Debug)]
+enum Death {
+    Refused(Refusal),
+    ServiceAccount { account: Box<str>, name: Box<str> },
+    TokenExpired,
 }
 
 /// A refusal, and the realm that spoke it.
@@ -153,7 +160,7 @@ impl Realms {
         metrics: Arc<Metrics>,
         audit: Audit,
     ) -> Result<Self, RealmError> {
-        let Registers { users, keys, tokens, roles, documents, passwords, revocations, .. } = registers;
+        let Registers { users, keys, tokens, service_accounts, roles, documents, passwords, revocations } = registers;
         let chain = Named::chain(&config.realms, &passwords, &revocations)?;
         let mappings = RoleMappings::new(documents);
         let files = Files::of_chain(&chain);
@@ -162,7 +169,19 @@ impl Realms {
         Ok(Self {
             certificates: chain.iter().any(|named| matches!(named.realm, Realm::Pki(_))),
             chain,
-            proofs: Proofs { users, keys, tokens, roles, mappings, revocations, throttle, clock, common_roles, files },
+            proofs: Proofs {
+                users,
+                keys,
+                tokens,
+                service_accounts,
+                roles,
+                mappings,
+                revocations,
+                throttle,
+                clock,
+                common_roles,
+                files,
+            },
             anonymous: realm::anonymous(&config.anonymous),
             digester: Digester::default(),
             proven: Cache::new(cache_entries),
@@ -227,23 +246,26 @@ impl Realms {
         if let Some(header) = repeated(evidence.headers) {
             return Err(IdentifyError::Repeated { header });
         }
-        let value = evidence.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        match Presented::read(value).map(|presented| self.with_certificate(presented, evidence.peer)) {
-            Ok(presented) => {
-                let digest = match presented {
-                    Presented::Certificate(_) => self.certificate_digest(evidence.peer),
-                    _ => self.digest(evidence),
-                };
-                match self.judge(&presented, digest, evidence).await {
-                    Ok(principal) => self.check_companions(principal, evidence),
-                    Err(Failure { error, judge }) => Err(self.refuse(error, judge, Some(&presented), evidence)),
-                }
-            }
-            Err(error) => Err(self.refuse(error, None, None, evidence)),
-        }
+        let now = self.proofs.clock.now();
+        let known = self.digest(evidence).and_then(|digest| self.remembered(&digest, evidence, now));
+        let caller = if let Some(known) = known {
+            known
+        } else {
+            let value = evidence.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+            let presented = Presented::read(value).map_err(|error| self.refuse(error, None, None, evidence))?;
+            let presented = self.with_certificate(presented, evidence.peer);
+            let digest = match presented {
+                Presented::Certificate(_) => self.certificate_digest(evidence.peer),
+                _ => self.digest(evidence),
+            };
+            self.judge(&presented, digest, evidence)
+                .await
+                .map_err(|Failure { error, judge }| self.refuse(error, judge, Some(&presented), evidence))?
+        };
+        self.accompany(caller, evidence, now).await
     }
 
-    /// Whether there is a realm of that name, tokens and keys aside.
+    /// Whether a realm of that name is configured.
     #[must_use]
     pub fn has(&self, realm: &str) -> bool {
         self.chain.iter().any(|named| named.is_configured() && *named.name.name == *realm)
@@ -265,7 +287,7 @@ impl Realms {
             .map_err(|Failure { error, judge }| self.refuse(error, judge, Some(presented), evidence))
     }
 
-    /// Asks one realm after the other, and remembers what they say.
+    /// Asks one realm after the other, and remembers what they say under `digest`.
     async fn judge(
         &self,
         presented: &Presented,
@@ -297,12 +319,7 @@ impl Realms {
                         self.proven.insert(digest, Arc::clone(&proven.principal), proven.until, stamps);
                     }
                     self.metrics.authentication(&realm.name.name, "success");
-                    self.audit.record(&AuditEvent {
-                        realm: Some(&proven.principal.realm),
-                        authentication: Some(proven.principal.authentication),
-                        api_key: proven.principal.api_key.as_ref(),
-                        ..event("authentication_success", Some(&proven.principal.identity.username), evidence)
-                    });
+                    self.audit.record(&event(AuditEvent::by("authentication_success", &proven.principal), evidence));
                     return Ok(proven.principal);
                 }
                 Ok(Verdict::Decline(error)) => {
@@ -310,18 +327,26 @@ impl Realms {
                     failure = Failure { error, judge: Some(realm) };
                 }
                 Ok(Verdict::Pass) => {}
+                Ok(Verdict::Refuse(error)) => {
+                    self.remember_dead(digest, Dead::of(&error, place), now);
+                    return Err(Failure { error, judge: Some(realm) });
+                }
                 Err(error) => return Err(Failure { error, judge: Some(realm) }),
             }
         }
         // Only now: what one realm does not know another may.
-        if let (Some(digest), Some(dead)) = (digest, dead) {
-            self.refused.insert(digest, dead, now.plus(REFUSED_LIFE), Stamps::default());
-        }
+        self.remember_dead(digest, dead, now);
         // A certificate that names nobody is none.
         if matches!(failure.error, IdentifyError::Missing) {
             return self.anonymous(evidence).await.map_err(|error| Failure { error, ..failure });
         }
         Err(failure)
+    }
+
+    fn remember_dead(&self, digest: Option<Digest>, dead: Option<Dead>, now: Timestamp) {
+        if let (Some(digest), Some(dead)) = (digest, dead) {
+            self.refused.insert(digest, dead, now.plus(REFUSED_LIFE), Stamps::default());
+        }
     }
 
     /// Who was proven by that digest; not while its password is being guessed from the same address.
@@ -364,26 +389,6 @@ impl Realms {
         Ok(proven.principal)
     }
 
-    /// Refuses to act for a caller who wants to be another (sections 2.6, 2.8): nobody can yet.
-    fn check_companions(
-        &self,
-        principal: Arc<Principal>,
-        evidence: &Evidence<'_>,
-    ) -> Result<Arc<Principal>, IdentifyError> {
-        let filled =
-            |name: HeaderName| evidence.headers.get(name).map(|value| !value.as_bytes().trim_ascii().is_empty());
-        match (filled(RUN_AS), filled(SECONDARY)) {
-            (Some(true), _) => Err(IdentifyError::Unsupported { header: "es-security-runas-user" }),
-            (Some(false), _) => {
-                let key = principal.api_key.as_ref().map(|key| &*key.id.0);
-                let username = key.unwrap_or(&principal.identity.username).into();
-                Err(self.refuse(IdentifyError::Password { username, known: true }, None, None, evidence))
-            }
-            (None, Some(true)) => Err(IdentifyError::Unsupported { header: "es-secondary-authorization" }),
-            (None, _) => Ok(principal),
-        }
-    }
-
     /// Tells operators of a refusal.
     fn refuse(
         &self,
@@ -392,6 +397,11 @@ impl Realms {
         presented: Option<&Presented>,
         evidence: &Evidence<'_>,
     ) -> IdentifyError {
+        if let IdentifyError::RunAs { caller, target } = &error {
+            let denied = AuditEvent { run_as: Some(target), ..AuditEvent::by("run_as_denied", caller) };
+            self.audit.record(&event(denied, evidence));
+            return error;
+        }
         let realm = judge.map(|judge| &judge.name);
         let outcome = error.reason_code().unwrap_or("unavailable");
         self.metrics.authentication(realm.map_or("none", |realm| &realm.name), outcome);
@@ -407,7 +417,8 @@ impl Realms {
                 Some(Presented::Basic { username, .. }) => Some(&**username),
                 _ => None,
             };
-            self.audit.record(&AuditEvent { realm, reason: error.reason_code(), ..event(action, user, evidence) });
+            let refusal = AuditEvent { action, user, realm, reason: error.reason_code(), ..AuditEvent::default() };
+            self.audit.record(&event(refusal, evidence));
         }
         error
     }
@@ -437,29 +448,36 @@ impl Failure<'_> {
 impl Dead {
     /// What is worth remembering. Passwords are not: one that is wrong may be right after a change.
     fn of(error: &IdentifyError, judge: usize) -> Option<Self> {
-        match error {
-            IdentifyError::Refused(refusal) => Some(Self { judge, refusal: Some(refusal.clone()) }),
-            IdentifyError::TokenExpired => Some(Self { judge, refusal: None }),
-            _ => None,
-        }
+        let verdict = match error {
+            IdentifyError::Refused(refusal) => Death::Refused(refusal.clone()),
+            IdentifyError::ServiceAccount { account, name } => {
+                Death::ServiceAccount { account: account.clone(), name: name.clone() }
+            }
+            IdentifyError::TokenExpired => Death::TokenExpired,
+            _ => return None,
+        };
+        Some(Self { judge, verdict })
     }
 }
 
 impl From<Dead> for IdentifyError {
     fn from(dead: Dead) -> Self {
-        dead.refusal.map_or(Self::TokenExpired, Self::Refused)
+        match dead.verdict {
+            Death::Refused(refusal) => Self::Refused(refusal),
+            Death::ServiceAccount { account, name } => Self::ServiceAccount { account, name },
+            Death::TokenExpired => Self::TokenExpired,
+        }
     }
 }
 
-fn event<'a>(action: &'static str, user: Option<&'a str>, evidence: &Evidence<'a>) -> AuditEvent<'a> {
+/// Adds where a request came from and what it is about.
+fn event<'a>(event: AuditEvent<'a>, evidence: &Evidence<'a>) -> AuditEvent<'a> {
     AuditEvent {
-        action,
-        user,
         client: evidence.peer.client_ip(evidence.headers),
         method: Some(evidence.method.as_str()),
         path: evidence.target.split(['?', '#']).next(),
         opaque_id: evidence.headers.get(X_OPAQUE_ID).and_then(|value| value.to_str().ok()),
-        ..AuditEvent::default()
+        ..event
     }
 }
 

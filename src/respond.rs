@@ -3,8 +3,15 @@
 use http::{Extensions, HeaderValue, StatusCode};
 
 use crate::{
-    authorize::AuthorizeError, body::BodyError, credential::CredentialError, forward::ForwardError,
-    framing::FramingError, identify::IdentifyError, passwords::Busy, path::PathError, store::StoreError,
+    authorize::{self, AuthorizeError},
+    body::BodyError,
+    credential::CredentialError,
+    forward::ForwardError,
+    framing::FramingError,
+    identify::IdentifyError,
+    passwords::Busy,
+    path::PathError,
+    store::StoreError,
 };
 
 pub mod es;
@@ -81,7 +88,9 @@ impl Rejection {
     #[must_use]
     pub fn wire(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Authorize(AuthorizeError { .. }) | Self::CrossOrigin => (StatusCode::FORBIDDEN, SECURITY),
+            Self::Authorize(AuthorizeError { .. })
+            | Self::CrossOrigin
+            | Self::Identify(IdentifyError::RunAs { .. }) => (StatusCode::FORBIDDEN, SECURITY),
             Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
             Self::Credential(CredentialError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),
             Self::Credential(
@@ -101,18 +110,21 @@ impl Rejection {
                 IdentifyError::BasicEncoding(_)
                 | IdentifyError::BasicValue
                 | IdentifyError::KeyKind(_)
+                | IdentifyError::Granted { .. }
                 | IdentifyError::Missing
                 | IdentifyError::Password { .. }
                 | IdentifyError::Refused(_)
+                | IdentifyError::Secondary(_)
+                | IdentifyError::ServiceAccount { .. }
                 | IdentifyError::TokenExpired,
             ) => (StatusCode::UNAUTHORIZED, SECURITY),
             Self::Identify(IdentifyError::Throttled { .. }) => (StatusCode::TOO_MANY_REQUESTS, SECURITY),
             Self::Identify(IdentifyError::IssuerSilent | IdentifyError::Unavailable(_)) | Self::Store(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, SECURITY)
             }
-            Self::Framing(_)
-            | Self::Identify(IdentifyError::Repeated { .. } | IdentifyError::Unsupported { .. })
-            | Self::Path(_) => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
+            Self::Framing(_) | Self::Identify(IdentifyError::Repeated { .. }) | Self::Path(_) => {
+                (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT)
+            }
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ILLEGAL_ARGUMENT),
             Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, ILLEGAL_ARGUMENT),
         }
@@ -142,6 +154,10 @@ impl Rejection {
         match self {
             Self::Authorize(error) => format!("{error}{}", error.granted_by),
             Self::Busy(_) => "server is too busy to respond".to_owned(),
+            Self::Identify(IdentifyError::RunAs { caller, target: user }) => {
+                let error = AuthorizeError::run_as(caller, user, authorize::action(target));
+                format!("{error}{}", error.granted_by)
+            }
             Self::Identify(error) => error.reason(target),
             Self::Store(_) => "the security store is not available at the moment".to_owned(),
             Self::Credential(_)

@@ -10,6 +10,7 @@ use crate::{
 };
 
 pub mod memory;
+pub mod postgres;
 pub mod record;
 pub mod sqlite;
 #[cfg(test)]
@@ -25,6 +26,18 @@ pub use record::{
 /// Told of every change that a cached verdict may rest on, once it is durable and before the caller who made it gets an
 /// answer.
 pub type Announce = Arc<dyn Fn(&Change) + Send + Sync>;
+
+/// Who must hear of what other replicas write, because cached verdicts rest on it.
+pub trait Follower: Send + Sync {
+    /// Something was written.
+    fn change(&self, change: &Change);
+    /// Anything may have been written.
+    fn change_all(&self);
+    /// All that was written before `at` has been told.
+    fn hear(&self, at: Timestamp);
+    /// Nothing is heard, until the next [`Self::hear`].
+    fn lose(&self);
+}
 
 /// Why the store did not answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -176,6 +189,8 @@ pub trait Store: Send + Sync {
 pub enum AnyStore {
     /// In memory: tests, `demo`, and the reference model of the others.
     Memory(Arc<memory::Memory>),
+    /// A PostgreSQL database, which several replicas may share.
+    Postgres(Arc<postgres::Postgres>),
     /// A SQLite file.
     Sqlite(Arc<sqlite::Sqlite>),
 }
@@ -199,6 +214,7 @@ macro_rules! either {
     ($any:ident, $store:ident => $call:expr) => {
         match $any {
             Self::Memory($store) => $call.await,
+            Self::Postgres($store) => $call.await,
             Self::Sqlite($store) => $call.await,
         }
     };

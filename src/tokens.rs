@@ -1,16 +1,22 @@
-//! Access tokens of this gateway: issue, verify, invalidate.
+//! The token service (API page section 5): issues, verifies, refreshes and invalidates pairs of tokens.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use zeroize::Zeroizing;
 
 use crate::{
     clock::Clock,
     config,
-    model::Timestamp,
+    model::Principal,
     secret::{self, SecretText},
-    store::{self, Announce, AnyStore, Change, Client, Store, StoreError, TokenRecord, TokenSelector, TokenSubject},
+    store::{
+        self, Announce, AnyStore, Change, Client, Refresh, RefreshRecord, RefreshRefusal, Refreshed, Store, StoreError,
+        TokenRecord, TokenSelector, TokenSubject, TokensInvalidated,
+    },
 };
+
+mod seal;
 
 /// The token service.
 pub struct Tokens {
@@ -20,13 +26,13 @@ pub struct Tokens {
     announce: Announce,
 }
 
-/// A token that was just made.
+/// A token that was just made, or is given again.
 #[derive(Debug)]
 pub struct IssuedToken {
     /// What the client sends behind `Bearer `.
     pub token: SecretText,
-    /// When it stops working.
-    pub expiration: Timestamp,
+    /// What replaces the pair once; absent where none is issued.
+    pub refresh: Option<SecretText>,
 }
 
 /// What a presented token turned out to be.
@@ -40,11 +46,28 @@ pub enum TokenVerdict {
     Unknown,
 }
 
+/// Why a refresh token gives no pair.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// It gives none (API page section 5.4). 400.
+    #[error(transparent)]
+    Refused(#[from] RefreshRefusal),
+    /// The store did not answer. 503.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Tokens {
     /// Tokens kept in `store`.
     #[must_use]
     pub fn new(store: AnyStore, clock: Clock, config: config::Tokens, announce: Announce) -> Self {
         Self { store, clock, config, announce }
+    }
+
+    /// How long access tokens live.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        self.config.access_lifetime
     }
 
     /// Issues an access token; returns once it is durable.
@@ -53,22 +76,76 @@ impl Tokens {
     ///
     /// [`StoreError`].
     pub async fn issue(&self, subject: TokenSubject, client: Client) -> Result<IssuedToken, StoreError> {
+        self.insert(subject, client, None).await
+    }
+
+    /// Issues an access token and a refresh token; returns once they are durable.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn issue_pair(&self, subject: TokenSubject, client: Client) -> Result<IssuedToken, StoreError> {
+        self.insert(subject, client, Some(fresh(REFRESH_PREFIX))).await
+    }
+
+    async fn insert(
+        &self,
+        subject: TokenSubject,
+        client: Client,
+        refresh: Option<SecretText>,
+    ) -> Result<IssuedToken, StoreError> {
         let creation = self.clock.now();
         let expiration = creation.plus(self.config.access_lifetime);
-        let token = SecretText::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret::random::<RANDOM_BYTES>())));
-        let digest = secret::sha256(&[token.expose().as_bytes()]);
-        self.store
-            .insert_token(TokenRecord {
-                digest,
-                refresh: None,
-                creation,
-                expiration,
-                invalidation: None,
-                subject,
-                client,
-            })
-            .await?;
-        Ok(IssuedToken { token, expiration })
+        let token = fresh(PREFIX);
+        let stored =
+            |refresh: &SecretText| RefreshRecord { digest: digest_of(refresh), invalidation: None, superseded: None };
+        let record = TokenRecord {
+            digest: digest_of(&token),
+            refresh: refresh.as_ref().map(stored),
+            creation,
+            expiration,
+            invalidation: None,
+            subject,
+            client,
+        };
+        self.store.insert_token(record).await?;
+        Ok(IssuedToken { token, refresh })
+    }
+
+    /// Uses a refresh token on behalf of `client`: a new pair, or the same again within the window, and whose it is.
+    /// Of several at once one makes the pair, and all get it.
+    ///
+    /// # Errors
+    ///
+    /// [`RefreshError`].
+    pub async fn refresh(&self, old: &str, client: Client) -> Result<(IssuedToken, TokenSubject), RefreshError> {
+        let Some(digest) = digest(old, REFRESH_PREFIX) else { return Err(RefreshRefusal::Unknown.into()) };
+        let old = SecretText::new(old.to_owned());
+        let (token, refresh) = (fresh(PREFIX), fresh(REFRESH_PREFIX));
+        let at = self.clock.now();
+        let pair = Zeroizing::new(format!("{} {}", token.expose(), refresh.expose()));
+        let attempt = Refresh {
+            client,
+            at,
+            lifetime: self.config.refresh_lifetime,
+            window: self.config.reuse_window,
+            digest: digest_of(&token),
+            refresh_digest: digest_of(&refresh),
+            expiration: at.plus(self.config.access_lifetime),
+            sealed: seal::seal(&old, &pair).ok_or(StoreError::Damaged { what: "cipher" })?,
+        };
+        match self.store.refresh_token(&digest, &attempt).await? {
+            Refreshed::Fresh(record) => Ok((IssuedToken { token, refresh: Some(refresh) }, record.subject)),
+            Refreshed::Repeated(sealed) => {
+                let damaged = || StoreError::Damaged { what: "pair of tokens" };
+                let pair = seal::unseal(&old, &sealed).ok_or_else(damaged)?;
+                let (token, refresh) = pair.expose().split_once(' ').ok_or_else(damaged)?;
+                let [token, refresh] = [token, refresh].map(|token| SecretText::new(token.to_owned()));
+                let record = self.store.token(&digest_of(&token)).await?.ok_or(RefreshRefusal::Unknown)?;
+                Ok((IssuedToken { token, refresh: Some(refresh) }, record.subject))
+            }
+            Refreshed::Refused(refusal) => Err(refusal.into()),
+        }
     }
 
     /// Judges a presented token. Whatever does not look like one of ours costs no look-up.
@@ -77,7 +154,7 @@ impl Tokens {
     ///
     /// [`StoreError`].
     pub async fn verify(&self, token: &str) -> Result<TokenVerdict, StoreError> {
-        let Some(digest) = digest(token) else { return Ok(TokenVerdict::Unknown) };
+        let Some(digest) = digest(token, PREFIX) else { return Ok(TokenVerdict::Unknown) };
         let Some(token) = self.store.token(&digest).await? else { return Ok(TokenVerdict::Unknown) };
         if token.invalidation.is_some() || token.expiration <= self.clock.now() {
             return Ok(TokenVerdict::Expired);
@@ -85,20 +162,54 @@ impl Tokens {
         Ok(TokenVerdict::Accept(Box::new(token)))
     }
 
-    /// Invalidates a token; returns whether it was valid until now.
+    /// Invalidates an access token; its refresh token lives on.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn invalidate(&self, token: &str) -> Result<bool, StoreError> {
-        let Some(digest) = digest(token) else { return Ok(false) };
+    pub async fn invalidate(&self, token: &str) -> Result<TokensInvalidated, StoreError> {
+        match digest(token, PREFIX) {
+            Some(digest) => self.flag(TokenSelector::Access(digest)).await,
+            None => Ok(TokensInvalidated::default()),
+        }
+    }
+
+    /// Invalidates a refresh token; its access token lives on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn invalidate_refresh(&self, token: &str) -> Result<TokensInvalidated, StoreError> {
+        match digest(token, REFRESH_PREFIX) {
+            Some(digest) => self.flag(TokenSelector::Refresh(digest)).await,
+            None => Ok(TokensInvalidated::default()),
+        }
+    }
+
+    /// Invalidates all pairs of a user, of a realm, or of a user of a realm.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn invalidate_of(
+        &self,
+        username: Option<&str>,
+        realm: Option<&str>,
+    ) -> Result<TokensInvalidated, StoreError> {
+        let since = self.clock.now().minus(self.config.refresh_lifetime);
+        let (username, realm) = (username.map(Box::from), realm.map(Box::from));
+        self.flag(TokenSelector::Owner { username, realm, since }).await
+    }
+
+    /// Returns once no cache takes what was flagged any more.
+    async fn flag(&self, selector: TokenSelector) -> Result<TokensInvalidated, StoreError> {
         let (store, announce, at) = (self.store.clone(), Arc::clone(&self.announce), self.clock.now());
         store::complete(async move {
-            let done = store.invalidate_tokens(&TokenSelector::Access(digest), at).await?;
+            let done = store.invalidate_tokens(&selector, at).await?;
             for digest in &done.digests {
                 announce(&Change::Token(*digest));
             }
-            Ok(done.invalidated > 0)
+            Ok(done)
         })
         .await
     }
@@ -114,20 +225,57 @@ impl Tokens {
     }
 }
 
+impl TokenSubject {
+    /// `principal`, as a token stands for it.
+    #[must_use]
+    pub fn of(principal: &Principal) -> Self {
+        Self {
+            identity: principal.identity.clone(),
+            realm: principal.realm.clone(),
+            lookup_realm: principal.lookup_realm.clone(),
+            api_key: principal.api_key.as_ref().map(|key| key.id.clone()),
+            service_token: principal.service_token.clone(),
+            run_by: principal.run_by.as_ref().map(|by| Box::new(Self::of(by))),
+        }
+    }
+}
+
+impl Client {
+    /// `principal`, as it asks for tokens.
+    #[must_use]
+    pub fn of(principal: &Principal) -> Self {
+        Self {
+            username: principal.identity.username.clone(),
+            realm: (*principal.own_realm().name).into(),
+            api_key: principal.api_key.as_ref().map(|key| key.id.clone()),
+        }
+    }
+}
+
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").finish_non_exhaustive()
     }
 }
 
+fn fresh(prefix: &str) -> SecretText {
+    SecretText::new(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(secret::random::<RANDOM_BYTES>())))
+}
+
 /// Key of the record of `token`, if it has the form of ours.
-fn digest(token: &str) -> Option<[u8; 32]> {
-    let ours = token.len() == PREFIX.len() + RANDOM_TEXT && token.starts_with(PREFIX);
+fn digest(token: &str, prefix: &str) -> Option<[u8; 32]> {
+    let ours = token.len() == prefix.len() + RANDOM_TEXT && token.starts_with(prefix);
     ours.then(|| secret::sha256(&[token.as_bytes()]))
+}
+
+fn digest_of(token: &SecretText) -> [u8; 32] {
+    secret::sha256(&[token.expose().as_bytes()])
 }
 
 /// Says whose a token is and of which form; scanners for leaked secrets find it.
 const PREFIX: &str = "sg1_";
+/// The same of refresh tokens: neither passes for the other.
+const REFRESH_PREFIX: &str = "sgr1_";
 
 /// 128 bits of secret and 128 of salt, which the token itself carries: its digest must be found by the token alone.
 const RANDOM_BYTES: usize = 32;
@@ -136,96 +284,4 @@ const RANDOM_BYTES: usize = 32;
 const RANDOM_TEXT: usize = (RANDOM_BYTES * 4).div_ceil(3);
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use parking_lot::Mutex;
-
-    use super::*;
-    use crate::{
-        model::{Identity, RealmRef},
-        store::memory::Memory,
-    };
-
-    type News = Arc<Mutex<Vec<Change>>>;
-
-    fn tokens() -> (Tokens, News) {
-        let news = News::default();
-        let heard = Arc::clone(&news);
-        let announce: Announce = Arc::new(move |change| heard.lock().push(change.clone()));
-        let config = config::Tokens {
-            access_lifetime: Duration::from_mins(20),
-            refresh_lifetime: Duration::from_hours(24),
-            reuse_window: Duration::from_secs(30),
-            cleanup_interval: Duration::from_mins(30),
-        };
-        let clock = Clock::anchored(Timestamp::from_millis(1_800_000_000_000));
-        (Tokens::new(AnyStore::Memory(Arc::new(Memory::default())), clock, config, announce), news)
-    }
-
-    async fn issue(tokens: &Tokens) -> IssuedToken {
-        let realm = RealmRef { name: "default_native".into(), kind: "native".into() };
-        let subject = TokenSubject {
-            identity: Identity { username: "jack".into(), ..Identity::default() },
-            realm,
-            lookup_realm: None,
-            api_key: None,
-            service_token: None,
-            run_by: None,
-        };
-        let client = Client { username: "jack".into(), realm: "default_native".into(), api_key: None };
-        tokens.issue(subject, client).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn an_issued_token_is_its_users() {
-        let (tokens, _) = tokens();
-        let issued = issue(&tokens).await;
-        let verdict = tokens.verify(issued.token.expose()).await.unwrap();
-        assert!(matches!(verdict, TokenVerdict::Accept(token) if &*token.subject.identity.username == "jack"));
-    }
-
-    #[tokio::test]
-    async fn a_token_that_was_never_issued_is_unknown() {
-        let (tokens, _) = tokens();
-        let mut forged = issue(&tokens).await.token.expose().to_owned();
-        let last = forged.pop().unwrap();
-        forged.push(if last == 'A' { 'E' } else { 'A' });
-        for token in [forged.as_str(), "", "sg1_", "eyJhbGciOiJIUzI1NiJ9.e30.x"] {
-            assert!(matches!(tokens.verify(token).await.unwrap(), TokenVerdict::Unknown), "{token}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_token_ends_when_its_life_is_over() {
-        let (tokens, _) = tokens();
-        let issued = issue(&tokens).await;
-        tokio::time::advance(Duration::from_mins(20) - Duration::from_millis(1)).await;
-        assert!(matches!(tokens.verify(issued.token.expose()).await.unwrap(), TokenVerdict::Accept(_)));
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(matches!(tokens.verify(issued.token.expose()).await.unwrap(), TokenVerdict::Expired));
-        assert!(!tokens.invalidate(issued.token.expose()).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn an_invalidated_token_is_announced_once_and_counts_as_expired() {
-        let (tokens, news) = tokens();
-        let issued = issue(&tokens).await;
-        assert!(tokens.invalidate(issued.token.expose()).await.unwrap());
-        assert!(!tokens.invalidate(issued.token.expose()).await.unwrap());
-        assert_eq!(news.lock().len(), 1);
-        assert!(matches!(tokens.verify(issued.token.expose()).await.unwrap(), TokenVerdict::Expired));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_expired_token_is_remembered_for_a_refresh_lifetime() {
-        let (tokens, _) = tokens();
-        let issued = issue(&tokens).await;
-        tokio::time::advance(Duration::from_hours(24)).await;
-        assert_eq!(tokens.remove_expired().await.unwrap(), 0);
-        assert!(matches!(tokens.verify(issued.token.expose()).await.unwrap(), TokenVerdict::Expired));
-        tokio::time::advance(Duration::from_mins(21)).await;
-        assert_eq!(tokens.remove_expired().await.unwrap(), 1);
-        assert!(matches!(tokens.verify(issued.token.expose()).await.unwrap(), TokenVerdict::Unknown));
-    }
-}
+mod tests;

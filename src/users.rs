@@ -94,7 +94,18 @@ impl Users {
         Ok(user.filter(|user| right && user.enabled).map(as_built))
     }
 
-    /// Whether there is a user of that name, disabled or not.
+    /// The user of that name, disabled or not. A reserved one is there from the beginning, without a password.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn find(&self, namespace: UserNamespace, name: &str) -> Result<Option<UserRecord>, StoreError> {
+        let stored = self.store.user(namespace, name).await?.map(as_built);
+        let reserved = || reserved::identity(name).filter(|_| namespace == UserNamespace::Reserved);
+        Ok(stored.or_else(|| reserved().map(unchanged)))
+    }
+
+    /// Whether there is a user of that name, disabled or not; a reserved one counts once anything of it was changed.
     ///
     /// # Errors
     ///
@@ -177,7 +188,7 @@ impl Users {
                 Some(identity) => {
                     let held = lock.lock().await;
                     if store.user(namespace, &name).await?.is_none() {
-                        store.put_user(UserRecord { identity, namespace, password: None, enabled: true }).await?;
+                        store.put_user(unchanged(identity)).await?;
                     }
                     Some(held)
                 }
@@ -234,6 +245,11 @@ impl fmt::Debug for Users {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Users").finish_non_exhaustive()
     }
+}
+
+/// A reserved user of which nothing was changed.
+fn unchanged(identity: Identity) -> UserRecord {
+    UserRecord { identity, namespace: UserNamespace::Reserved, password: None, enabled: true }
 }
 
 /// A reserved user is what this program says, whatever was stored when its password was first set.

@@ -24,6 +24,9 @@ pub(super) fn authentication(principal: &Principal) -> Value {
     shown.insert("roles".into(), roles);
     shown.insert("full_name".into(), json!(identity.full_name));
     shown.insert("email".into(), json!(identity.email));
+    if let Some(token) = &principal.service_token {
+        shown.insert("token".into(), json!(token));
+    }
     shown.insert("metadata".into(), json!(identity.metadata));
     shown.insert("enabled".into(), json!(true));
     shown.insert("authentication_realm".into(), json!(principal.realm));

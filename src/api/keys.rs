@@ -1,7 +1,8 @@
 //! `/_security/api_key`: list and invalidate (API page sections 4.5 and 4.8).
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
+use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -13,21 +14,25 @@ use crate::{
         json::{Field, Tree},
         query as parameters,
     },
+    body::Body,
     keys::KeysError,
     model::{KeyId, Principal},
-    respond::{Exception, Rejection},
+    respond::{Exception, Rejection, es},
     store::{ApiKeyRecord, KeyFilter, KeyKind, Page},
 };
 
 mod create;
 mod cross_cluster;
 mod grant;
+mod list;
 mod query;
 mod remote;
 #[cfg(test)]
 mod tests;
 mod update;
 mod wanted;
+
+pub(super) use query::clear_cache;
 
 impl From<KeysError> for Failure {
     fn from(error: KeysError) -> Self {
@@ -49,8 +54,8 @@ struct Selection {
 }
 
 impl Api {
-    /// Lists keys. 404 only where one id was asked for and there is none.
-    pub(super) async fn keys(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
+    /// Lists keys, however many, a page at a time. 404 only where one id was asked for and there is none.
+    pub(super) async fn keys(&self, call: &mut Call<'_>, kept: Option<&str>) -> Result<Response<Body>, Failure> {
         let query = &mut call.query;
         let selection = Selection {
             ids: query.filled("id").map(|id| vec![KeyId((*id).into())]),
@@ -75,11 +80,11 @@ impl Api {
         let by_id = selection.ids.is_some();
         let mut filter = self.filter(selection, principal).await?;
         filter.active_at = active.then(|| self.clock.now());
-        let keys = self.keys.find(&filter, &Page::first(u64::MAX)).await?;
-        let found = !keys.is_empty();
-        let shown: Vec<Value> = keys.iter().map(|key| show(key, limited_by).into()).collect();
-        let status = if by_id && !found { http::StatusCode::NOT_FOUND } else { http::StatusCode::OK };
-        Ok(Reply { status, body: json!({ "api_keys": shown }) })
+        let keys = self.keys.find(&filter, &Page::first(list::LISTED)).await?;
+        let status = if by_id && keys.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        let listing = list::Listing { filter, limited_by, kept: kept.map(Box::from), target: call.target() };
+        let facts = super::facts(call.parts);
+        Ok(es::streamed(status, listing.body(Arc::clone(&self.keys), keys), &facts))
     }
 
     /// Invalidates keys; returns once no cache takes them any more.

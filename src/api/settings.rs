@@ -56,22 +56,21 @@ impl Api {
         self.documents.put(DocumentKind::Setting, documents).await?;
         Ok(Reply::ok(json!({ "acknowledged": true })))
     }
+}
 
-    /// Would make a token for whoever a proxy has authenticated by certificate. No realm here trusts a proxy to do so, so
-    /// no chain is trusted.
-    pub(super) async fn delegate_pki(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
-        let subject = certificates::subject(call.required_body()?)?;
-        call.query.finish(call.path())?;
-        let mut validation = Validation::default();
-        validation.refuse(subject.is_none(), "certificates chain must not be empty");
-        validation.finish(INVALID_REQUEST)?;
-        access::require(call.principal, &DELEGATE).map_err(Rejection::from)?;
-        let name = subject.unwrap_or_default();
-        let text =
-            format!("unable to authenticate user [{name}] for action [cluster:admin/xpack/security/delegate_pki]");
-        let exception = Exception::new("security_exception", text).challenged(CHALLENGES);
-        Err(Failure::Exception(StatusCode::UNAUTHORIZED, exception))
-    }
+/// Would make a token for whoever a proxy has authenticated by certificate. No realm here trusts a proxy to do so, so
+/// no chain is trusted.
+pub(super) fn delegate_pki(call: &mut Call<'_>) -> Result<Reply, Failure> {
+    let subject = certificates::subject(call.required_body()?)?;
+    call.query.finish(call.path())?;
+    let mut validation = Validation::default();
+    validation.refuse(subject.is_none(), "certificates chain must not be empty");
+    validation.finish(INVALID_REQUEST)?;
+    access::require(call.principal, &DELEGATE).map_err(Rejection::from)?;
+    let name = subject.unwrap_or_default();
+    let text = format!("unable to authenticate user [{name}] for action [cluster:admin/xpack/security/delegate_pki]");
+    let exception = Exception::new("security_exception", text).challenged(CHALLENGES);
+    Err(Failure::Exception(StatusCode::UNAUTHORIZED, exception))
 }
 
 /// Nobody joins a cluster through here.

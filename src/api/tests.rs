@@ -16,6 +16,7 @@ use crate::{
 
 mod administration;
 mod description;
+mod tokens;
 
 /// A gateway with nothing but its API: memory store, time that tests move.
 pub(super) fn api() -> Api {

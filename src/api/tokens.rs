@@ -1,4 +1,6 @@
-//! `/_security/oauth2/token`: `client_credentials` grants and their end (API page section 5).
+//! `/_security/oauth2/token`: grants of tokens and their end (API page section 5).
+
+use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::{Map, json};
@@ -8,17 +10,24 @@ use crate::{
         Api, Call, Reply,
         access::{self, Action},
         authenticate::authentication,
+        facts,
         failure::{Failure, INVALID_REQUEST, Validation},
         form::Form,
     },
-    model::Principal,
+    identify::{
+        Evidence, IdentifyError,
+        presented::{self, Presented},
+    },
+    model::{AuthenticationType, Principal},
+    privileges::Privileges,
     respond::{Exception, Rejection},
+    secret::SecretText,
     store::{Client, TokenSubject},
-    tokens::TokenVerdict,
+    tokens::RefreshError,
 };
 
 impl Api {
-    /// Issues a token for the caller itself.
+    /// Issues a token, or a pair.
     pub(super) async fn grant_token(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
         let form = Form::read("token_request", call.required_body()?)?;
         let texts = texts(&form, &["grant_type", "kerberos_ticket", "password", "refresh_token", "scope", "username"])?;
@@ -27,32 +36,65 @@ impl Api {
         validate(grant, &texts)?;
         let action = if grant == "refresh_token" { &REFRESH } else { &CREATE };
         access::require(call.principal, action).map_err(Rejection::from)?;
-        match grant {
-            "client_credentials" => {}
-            // None is ever issued here.
-            "refresh_token" => {
-                let description = "could not refresh the requested token".to_owned();
-                return Err(Failure::Grant { error: "invalid_grant", description });
-            }
-            other => {
-                let description = format!("grant_type [{other}] is not supported");
-                return Err(Failure::Grant { error: "unsupported_grant_type", description });
-            }
-        }
-
+        let text = |name| texts.get(name).and_then(|value| value.as_str()).unwrap_or_default();
         let principal = call.principal;
-        let issued = self.tokens.issue(subject(principal), client(principal)).await?;
+        let client = Client::of(principal);
+        let (issued, shown) = match grant {
+            "_kerberos" => return Err(kerberos(text("kerberos_ticket"))),
+            "client_credentials" if principal.service_token.is_some() => {
+                let text = "OAuth2 token creation is not supported for service accounts";
+                return Err(Failure::Exception(StatusCode::INTERNAL_SERVER_ERROR, Exception::new("exception", text)));
+            }
+            "client_credentials" => {
+                (self.tokens.issue(TokenSubject::of(principal), client).await?, authentication(principal))
+            }
+            "password" => {
+                let user = self.prove_user(call, text("username"), text("password")).await?;
+                (self.tokens.issue_pair(TokenSubject::of(&user), client).await?, authentication(&user))
+            }
+            // Nothing else passed the validation.
+            _ => {
+                let refreshed = self.tokens.refresh(text("refresh_token"), client).await;
+                let (issued, subject) = refreshed.map_err(|error| match error {
+                    RefreshError::Refused(refusal) => {
+                        Failure::Grant { error: "invalid_grant", description: refusal.to_string() }
+                    }
+                    RefreshError::Store(error) => error.into(),
+                })?;
+                (issued, authentication(&refreshed_principal(subject)))
+            }
+        };
         self.record(call, "create_token", json!({ "token": { "grant_type": grant } }));
-        let left = issued.expiration.as_millis().saturating_sub(self.clock.now().as_millis());
         let mut body = Map::new();
         body.insert("access_token".into(), issued.token.expose().into());
         body.insert("type".into(), "Bearer".into());
-        body.insert("expires_in".into(), left.div_ceil(1_000).into());
+        // A pair that is given again is told to live as long, as in the original: answers are alike.
+        body.insert("expires_in".into(), self.tokens.lifetime().as_secs().into());
+        if let Some(refresh) = issued.refresh {
+            body.insert("refresh_token".into(), refresh.expose().into());
+        }
         if texts.contains_key("scope") {
             body.insert("scope".into(), "full".into());
         }
-        body.insert("authentication".into(), authentication(principal));
+        body.insert("authentication".into(), shown);
         Ok(Reply::ok(body.into()))
+    }
+
+    /// Whose name and password these are.
+    async fn prove_user(&self, call: &Call<'_>, username: &str, password: &str) -> Result<Arc<Principal>, Failure> {
+        let presented = Presented::Basic { username: username.into(), password: SecretText::new(password.to_owned()) };
+        let evidence = Evidence {
+            method: &call.parts.method,
+            headers: &call.parts.headers,
+            target: facts(call.parts).target,
+            peer: call.peer,
+            strangers_pass: false,
+        };
+        let proven = self.realms.prove(&presented, &evidence).await;
+        proven.map_err(|error| match error {
+            IdentifyError::Password { username, .. } => unable(username),
+            other => Rejection::from(other).into(),
+        })
     }
 
     /// Ends a token; returns once no cache takes it any more.
@@ -79,43 +121,45 @@ impl Api {
         }
         validation.finish(INVALID_REQUEST)?;
         access::require(call.principal, &INVALIDATE).map_err(Rejection::from)?;
-        if by_user {
-            let text = "invalidating tokens by realm name or username is not supported";
-            return Err(Exception::argument(text).into());
-        }
-
-        // No refresh token is ever issued here: one is as unknown as a garbled token.
-        let (now, before) = match token {
-            Some(token) if self.tokens.invalidate(token).await? => (1, 0),
-            Some(token) if matches!(self.tokens.verify(token).await?, TokenVerdict::Expired) => (0, 1),
-            _ => (0, 0),
+        let done = match (token, refresh) {
+            (Some(token), _) => self.tokens.invalidate(token).await?,
+            (_, Some(refresh)) => self.tokens.invalidate_refresh(refresh).await?,
+            _ => self.tokens.invalidate_of(filled("username"), filled("realm_name")).await?,
         };
-        if now == 1 {
-            self.record(call, "invalidate_token", json!({ "token": {} }));
+        let (now, before) = (done.invalidated, done.previously);
+        if now > 0 {
+            let owner =
+                ["username", "realm_name"].into_iter().filter_map(|name| Some((name.into(), filled(name)?.into())));
+            self.record(call, "invalidate_token", json!({ "token": owner.collect::<Map<_, _>>() }));
         }
-        let status = if now + before == 0 { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        let status = if given && now + before == 0 { StatusCode::NOT_FOUND } else { StatusCode::OK };
         let body = json!({ "invalidated_tokens": now, "previously_invalidated_tokens": before, "error_count": 0 });
         Ok(Reply { status, body })
     }
 }
 
-fn subject(principal: &Principal) -> TokenSubject {
-    TokenSubject {
-        identity: principal.identity.clone(),
-        realm: principal.realm.clone(),
-        lookup_realm: principal.lookup_realm.clone(),
-        api_key: access::key(principal).map(|key| key.id.clone()),
-        service_token: principal.service_token.clone(),
-        run_by: principal.run_by.as_ref().map(|by| Box::new(subject(by))),
+/// Whom a refreshed pair stands for, as answers show it: what it may do does not matter there.
+fn refreshed_principal(subject: TokenSubject) -> Principal {
+    let TokenSubject { identity, realm, lookup_realm, service_token, .. } = subject;
+    let principal = Principal::new(identity, realm, AuthenticationType::Token, Privileges::default());
+    Principal { lookup_realm, service_token, ..principal }
+}
+
+/// What a server says that has no Kerberos realm.
+fn kerberos(ticket: &str) -> Failure {
+    match presented::decode(ticket.as_bytes()) {
+        Ok(_) => unable("<Kerberos Token>".into()),
+        Err(error) => {
+            let text = format!("could not decode base64 kerberos ticket {ticket}");
+            let cause = Exception::argument(error.to_string());
+            let exception = Exception::new("unsupported_operation_exception", text).because(cause);
+            Failure::Exception(StatusCode::INTERNAL_SERVER_ERROR, exception)
+        }
     }
 }
 
-fn client(principal: &Principal) -> Client {
-    Client {
-        username: principal.identity.username.clone(),
-        realm: (*principal.own_realm().name).into(),
-        api_key: access::key(principal).map(|key| key.id.clone()),
-    }
+fn unable(username: Box<str>) -> Failure {
+    Rejection::from(IdentifyError::Granted { username, action: CREATE_NAME }).into()
 }
 
 /// The members of a body that holds nothing but texts.
@@ -165,7 +209,8 @@ fn refuse(validation: &Validation) -> Result<(), Failure> {
     Err(Failure::Grant { error, description })
 }
 
-const CREATE: Action = Action::named("cluster:admin/xpack/security/token/create");
+const CREATE_NAME: &str = "cluster:admin/xpack/security/token/create";
+const CREATE: Action = Action::named(CREATE_NAME);
 
 const REFRESH: Action = Action::named("cluster:admin/xpack/security/token/refresh");
 

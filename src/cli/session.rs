@@ -14,7 +14,10 @@ use crate::{
     cli::{client::Client, prompt},
     clock::Clock,
     config::{Config, Environment, StoreUrl, UpstreamSsl},
-    gateway::{Shared, build::build},
+    gateway::{
+        Shared,
+        build::{build, open},
+    },
     listener::peer::Peer,
     model::{AuthenticationType, Identity, Principal, RealmRef},
     privileges::Privileges,
@@ -67,9 +70,9 @@ impl Place {
     /// # Errors
     ///
     /// What keeps it from being asked: the configuration, the store, a file, or nobody to ask as.
-    pub fn open(&self) -> Result<Session> {
+    pub async fn open(&self) -> Result<Session> {
         if !self.files.is_empty() {
-            return store(&Config::load(&self.files, &Environment::of_process())?);
+            return store(&Config::load(&self.files, &Environment::of_process())?).await;
         }
         let url = self.url.clone().unwrap_or_else(|| Uri::from_static(DEFAULT_URL));
         let tls = match url.scheme_str() {
@@ -170,9 +173,10 @@ impl Session {
 }
 
 /// The gateway of this configuration, whole but not listening.
-fn store(config: &Config) -> Result<Session> {
+async fn store(config: &Config) -> Result<Session> {
     ensure!(!matches!(config.store.url, StoreUrl::Memory), "a store in memory is gone when its gateway is down");
-    let built = build(config, &Clock::system(), Telemetry::start(&config.logging)?)?;
+    let store = open(&config.store.url).await?;
+    let built = build(config, store, &Clock::system(), Telemetry::start(&config.logging)?)?;
     Ok(Session::Store { shared: built.shared, principal: Arc::new(operator()) })
 }
 

@@ -83,9 +83,6 @@ pub(super) fn unsupported(config: &Config) -> Vec<Problem> {
             refuse(format!("authentication.realms.{index}.type"), "realm `cluster`");
         }
     }
-    if matches!(config.store.url, StoreUrl::Postgres(_)) {
-        refuse("store.url".into(), "PostgreSQL");
-    }
     if config.enrollment.enabled {
         refuse("enrollment.enabled".into(), "enrollment");
     }

@@ -414,7 +414,6 @@ enrollment: { enabled: true }
       | session
     1.yml:5:76: authentication.realms.2.type: realm `cluster` cannot be served by this version yet
       | cluster
-    1.yml:6:15: store.url: PostgreSQL cannot be served by this version yet
     1.yml:7:24: enrollment.enabled: enrollment cannot be served by this version yet
       | true
     ");

@@ -12,11 +12,11 @@ use crate::{
     config::{Config, Realm, Shape, StoreUrl},
     credential::Credentials,
     gateway::{Shared, Site},
-    identify::{RealmError, Realms, Registers},
+    identify::{RealmError, Realms, Registers, cache::Revocations},
     keys::Keys,
     listener::tls::{Reloading, ServerTlsError},
     passwords::Passwords,
-    store::{AnyStore, StoreError, memory::Memory, sqlite::Sqlite},
+    store::{AnyStore, StoreError, memory::Memory, postgres::Postgres, sqlite::Sqlite},
     telemetry::{Telemetry, audit::Audit, metrics::Metrics},
     tokens::Tokens,
     upstream::{Upstream, UpstreamError},
@@ -40,6 +40,8 @@ pub struct Built {
     pub tokens: Arc<Tokens>,
     /// Users.
     pub users: Arc<Users>,
+    /// What of it was revoked here and elsewhere.
+    pub revocations: Arc<Revocations>,
     /// Hashes their passwords.
     pub passwords: Passwords,
     /// The log.
@@ -96,14 +98,13 @@ pub enum StartError {
     Users(#[source] UsersError),
 }
 
-/// Makes all stages of a gateway, and opens its store.
+/// Makes all stages of a gateway over its store.
 ///
 /// # Errors
 ///
 /// [`StartError`]; nothing is left behind.
-pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Built, StartError> {
+pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemetry) -> Result<Built, StartError> {
     let audit = Audit::open(&config.logging.audit, clock.clone()).map_err(StartError::Audit)?;
-    let store = open(&config.store.url)?;
     let passwords = Passwords::start(hashing_threads(), HASHING_QUEUE);
     let registers = Registers::new(&store, passwords.clone(), clock, config);
     let metrics = Metrics::new(&config.upstream.hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
@@ -111,7 +112,7 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
     if let Some(lost) = audit.lost() {
         metrics.lost_lines("audit", lost);
     }
-    let Registers { users, keys, tokens, roles, documents, service_accounts, .. } = registers.clone();
+    let Registers { users, keys, tokens, roles, documents, service_accounts, revocations, .. } = registers.clone();
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
     let upstream = Arc::new(Upstream::new(&config.upstream, Arc::clone(&metrics))?);
     let realms = Arc::new(Realms::new(
@@ -165,7 +166,7 @@ pub fn build(config: &Config, clock: &Clock, telemetry: Telemetry) -> Result<Bui
         Ok((Arc::new(site), tls.map(Arc::new)))
     });
     let sites = sites.collect::<Result<_, StartError>>()?;
-    Ok(Built { shared, sites, credentials, store, keys, tokens, users, passwords, telemetry })
+    Ok(Built { shared, sites, credentials, store, keys, tokens, users, revocations, passwords, telemetry })
 }
 
 impl Built {
@@ -195,13 +196,16 @@ impl Built {
     }
 }
 
-fn open(url: &StoreUrl) -> Result<AnyStore, StartError> {
+/// Opens the store, whose connections live as long as the current runtime.
+///
+/// # Errors
+///
+/// [`StartError::Store`].
+pub async fn open(url: &StoreUrl) -> Result<AnyStore, StartError> {
     Ok(match url {
         StoreUrl::Memory => AnyStore::Memory(Arc::new(Memory::default())),
         StoreUrl::Sqlite(path) => AnyStore::Sqlite(Arc::new(Sqlite::open(path)?)),
-        StoreUrl::Postgres(_) => {
-            return Err(StoreError::Unavailable { reason: "this version has no PostgreSQL backend".into() }.into());
-        }
+        StoreUrl::Postgres(url) => AnyStore::Postgres(Arc::new(Postgres::open(url).await?)),
     })
 }
 

@@ -74,7 +74,15 @@ impl View for Operator {
     async fn checks(&self) -> Vec<Check> {
         let serving = if self.is(Phase::Serving) { None } else { Some("is starting or draining".to_owned()) };
         let store = self.built.store.ping().await.err().map(|error| error.to_string());
-        vec![Check { name: "serving", problem: serving }, Check { name: "store", problem: store }]
+        let current = self.built.revocations.are_current(self.built.shared.clock.now());
+        // Slower, but as good as ever while the store answers.
+        let feed =
+            if current { None } else { Some("no word of other replicas: the store is asked each time".to_owned()) };
+        vec![
+            Check { name: "serving", problem: serving },
+            Check { name: "store", problem: store },
+            Check { name: "feed", problem: feed },
+        ]
     }
 
     async fn status(&self) -> Value {

@@ -16,6 +16,7 @@ use crate::{
         serve::Serving,
         signals::{Asked, Signals},
     },
+    store::{AnyStore, Follower as _},
     telemetry::Telemetry,
     upstream::health,
 };
@@ -33,7 +34,7 @@ pub async fn run(
     ready: impl FnOnce(&[ListenAddress]),
 ) -> Result<Drained, StartError> {
     let mut signals = Signals::register().map_err(StartError::System)?;
-    let built = Arc::new(build::build(&config, &Clock::system(), telemetry)?);
+    let built = Arc::new(build::build(&config, build::open(&config.store.url).await?, &Clock::system(), telemetry)?);
     built.bootstrap(&config).await?;
     let socket = tokio::net::TcpListener::bind(config.admin.address)
         .await
@@ -42,6 +43,11 @@ pub async fn run(
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let operator = Arc::new(Operator::new(Arc::clone(&built)));
     let metrics = Arc::clone(&built.shared.metrics);
+    if matches!(built.store, AnyStore::Postgres(_)) {
+        // Before anything is served: nothing cached is used until the feed is heard.
+        built.revocations.lose();
+        tasks.spawn(follow(Arc::clone(&built), stop.clone()));
+    }
     tasks.spawn(admin::serve(socket, Arc::clone(&operator), metrics, stop.clone()));
 
     let credential: health::ProbeCredential = {
@@ -135,6 +141,15 @@ async fn write_uses(built: Arc<Built>, stop: CancellationToken) {
         if ended {
             return;
         }
+    }
+}
+
+/// Hears of what other replicas of the gateway write.
+async fn follow(built: Arc<Built>, stop: CancellationToken) {
+    let AnyStore::Postgres(store) = &built.store else { return };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = store.follow(&*built.revocations, &built.shared.clock) => {}
     }
 }
 

@@ -8,11 +8,14 @@
 //! of the kind and then that of the subject's shard. Whoever inserts reads the shard and then the kind: if the shard
 //! had been stepped already, the kind had too, differs from what it was at the beginning, and nothing is kept. If it
 //! had not, the entry rests on an old shard and is never found again.
+//!
+//! What other replicas write is heard of with a delay ([`Follower`]). While nothing is heard, nothing is found.
 
 use std::{
     collections::VecDeque,
     hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher, RandomState},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
 };
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
@@ -22,7 +25,7 @@ use crate::{
     identify::presented::Presented,
     model::{KeyId, Timestamp},
     secret,
-    store::{Change, DocumentKind, UserNamespace},
+    store::{Change, DocumentKind, Follower, UserNamespace},
 };
 
 /// Verdicts by digest. No more than its capacity, the longest unused go first.
@@ -40,6 +43,9 @@ pub struct Revocations {
     kinds: [AtomicU64; 4],
     shards: Box<[AtomicU64]>,
     hasher: RandomState,
+    /// Milliseconds since the epoch until which nothing can have been written elsewhere for long without being heard of.
+    /// Ends by itself when whoever hears stands still.
+    current_until: AtomicU64,
 }
 
 /// Something a verdict rests on, and that can be revoked.
@@ -103,9 +109,13 @@ impl<V: Clone> Cache<V> {
         Self { entries: papaya::HashMap::default(), capacity, arrivals: Mutex::default() }
     }
 
-    /// The verdict of that digest, unless it is past its deadline or what it rests on was revoked.
+    /// The verdict of that digest, unless it is past its deadline, what it rests on was revoked, or nobody knows
+    /// whether it was.
     #[must_use]
     pub fn get(&self, digest: &Digest, revocations: &Revocations, now: Timestamp) -> Option<V> {
+        if !revocations.are_current(now) {
+            return None;
+        }
         let entries = self.entries.pin();
         let entry = entries.get(digest)?;
         if entry.until <= now || !revocations.honour(&entry.stamps) {
@@ -169,7 +179,7 @@ impl<V: Clone> Cache<V> {
 impl Default for Revocations {
     fn default() -> Self {
         let shards = std::iter::repeat_with(AtomicU64::default).take(SHARDS).collect();
-        Self { kinds: Default::default(), shards, hasher: RandomState::new() }
+        Self { kinds: Default::default(), shards, hasher: RandomState::new(), current_until: AtomicU64::new(u64::MAX) }
     }
 }
 
@@ -208,6 +218,12 @@ impl Revocations {
         }
     }
 
+    /// Whether what other replicas wrote up to a moment ago is known. Always, where there are none.
+    #[must_use]
+    pub fn are_current(&self, now: Timestamp) -> bool {
+        now.as_millis() < self.current_until.load(Ordering::SeqCst)
+    }
+
     fn honour(&self, stamps: &Stamps) -> bool {
         let now = |stamp: &Stamp| self.shards.get(stamp.shard).map(|shard| shard.load(Ordering::SeqCst));
         stamps.0.iter().flatten().all(|stamp| now(stamp) == Some(stamp.revocations))
@@ -219,6 +235,26 @@ impl Revocations {
 
     fn shard(&self, subject: Subject<'_>) -> usize {
         usize::try_from(self.hasher.hash_one(subject) % SHARDS as u64).unwrap_or_default()
+    }
+}
+
+impl Follower for Revocations {
+    fn change(&self, change: &Change) {
+        self.revoke(change.into());
+    }
+
+    fn change_all(&self) {
+        for counter in self.kinds.iter().chain(&self.shards) {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn hear(&self, at: Timestamp) {
+        self.current_until.store(at.plus(HEARING).as_millis(), Ordering::SeqCst);
+    }
+
+    fn lose(&self) {
+        self.current_until.store(0, Ordering::SeqCst);
     }
 }
 
@@ -340,6 +376,8 @@ impl Hasher for Prefix {
     }
 }
 
+/// How long verdicts are used without word from the store's other replicas.
+const HEARING: Duration = Duration::from_secs(1);
 /// Most that a verdict rests on: a token, who minted it, the user it runs as, and the roles.
 const SUBJECTS: usize = 4;
 /// A revocation ends one in so many of the entries that it is not about.

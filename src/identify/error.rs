@@ -1,8 +1,12 @@
 //! Why a caller is not known, as data; `respond` words and shapes it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::{model::KeyId, passwords::Busy, store::StoreError};
+use crate::{
+    model::{KeyId, Principal},
+    passwords::Busy,
+    store::StoreError,
+};
 
 /// Why a caller is not known. Rows are those of the API page, section 2.4.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +26,14 @@ pub enum IdentifyError {
     /// A good key that is for another port than those served here (row 10): 401.
     #[error("authentication expected API key type of [rest], but API key [{0}] has type [cross_cluster]")]
     KeyKind(KeyId),
+    /// Credentials in the body of a grant that nobody can be by (API page section 5.2): 401.
+    #[error("unable to authenticate user [{username}] for action [{action}]")]
+    Granted {
+        /// The name that was presented.
+        username: Box<str>,
+        /// Elasticsearch's name of the action.
+        action: &'static str,
+    },
     /// No header, an unknown scheme, or a scheme without a value (row 1): 401.
     #[error("missing authentication credentials")]
     Missing,
@@ -42,6 +54,25 @@ pub enum IdentifyError {
         /// The header, as Elasticsearch spells it.
         header: &'static str,
     },
+    /// A good caller who may not run as that user, which may not exist (section 3.3): 403.
+    #[error("user [{}] is unauthorized to run as [{target}]", caller.identity.username)]
+    RunAs {
+        /// Who proved itself.
+        caller: Arc<Principal>,
+        /// Whom it wants to be.
+        target: Box<str>,
+    },
+    /// A good caller with a second one behind it that is none (section 2.8): 401 without challenges of its own.
+    #[error("Failed to authenticate secondary user")]
+    Secondary(#[source] Box<IdentifyError>),
+    /// A token of the form of a service account's that is none (row 9a): 401.
+    #[error("failed to authenticate service account [{account}] with token name [{name}]")]
+    ServiceAccount {
+        /// `namespace/service`.
+        account: Box<str>,
+        /// Of the token.
+        name: Box<str>,
+    },
     /// Too many wrong passwords (contract section 3): 429 and `Retry-After`, whole seconds rounded up.
     #[error("too many failed authentication attempts")]
     Throttled {
@@ -54,13 +85,6 @@ pub enum IdentifyError {
     /// The store cannot answer (row 11): 503 and `Retry-After: 1`, never 401.
     #[error("credentials cannot be verified at the moment")]
     Unavailable(#[source] StoreError),
-    /// A good caller who wants to act as another (sections 2.6, 2.8), which searchgate cannot do yet: 400
-    /// `illegal_argument_exception`, so that nothing is done in the wrong name.
-    #[error("header [{header}] is not supported")]
-    Unsupported {
-        /// `es-security-runas-user` or `es-secondary-authorization`.
-        header: &'static str,
-    },
 }
 
 /// Why an `ApiKey` or `Bearer` failed: its text is an entry of `additional_unsuccessful_credentials` (section 2.5).
@@ -129,32 +153,40 @@ impl IdentifyError {
             Self::Missing => Some("no_credentials"),
             Self::Refused(Refusal::KeyExpired) => Some("key_expired"),
             Self::Refused(Refusal::KeyInvalidated(_)) => Some("key_invalidated"),
-            Self::BasicEncoding(_) | Self::BasicValue | Self::KeyKind(_) | Self::Password { .. } | Self::Refused(_) => {
-                Some("bad_credentials")
-            }
+            Self::BasicEncoding(_)
+            | Self::BasicValue
+            | Self::Granted { .. }
+            | Self::KeyKind(_)
+            | Self::Password { .. }
+            | Self::Refused(_)
+            | Self::ServiceAccount { .. } => Some("bad_credentials"),
             Self::Busy(_) | Self::Throttled { .. } => Some("throttled"),
+            Self::Secondary(error) => error.reason_code(),
             Self::TokenExpired => Some("token_expired"),
-            Self::IssuerSilent | Self::Repeated { .. } | Self::Unavailable(_) | Self::Unsupported { .. } => None,
+            Self::IssuerSilent | Self::Repeated { .. } | Self::RunAs { .. } | Self::Unavailable(_) => None,
         }
     }
 
-    /// What `WWW-Authenticate` says; absent unless the answer is a 401.
+    /// What `WWW-Authenticate` says; absent unless the answer is a 401 about the first caller.
     #[must_use]
     pub fn challenge(&self) -> Option<Challenge> {
         match self {
             Self::BasicEncoding(_)
             | Self::BasicValue
+            | Self::Granted { .. }
             | Self::KeyKind(_)
             | Self::Missing
             | Self::Password { .. }
-            | Self::Refused(_) => Some(Challenge::All),
+            | Self::Refused(_)
+            | Self::ServiceAccount { .. } => Some(Challenge::All),
             Self::TokenExpired => Some(Challenge::TokenExpired),
             Self::Busy(_)
             | Self::IssuerSilent
             | Self::Repeated { .. }
+            | Self::RunAs { .. }
+            | Self::Secondary(_)
             | Self::Throttled { .. }
-            | Self::Unavailable(_)
-            | Self::Unsupported { .. } => None,
+            | Self::Unavailable(_) => None,
         }
     }
 

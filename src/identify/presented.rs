@@ -74,7 +74,12 @@ fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.get(1..).filter(|rest| !rest.is_empty()).map(|rest| (scheme, rest))
 }
 
-fn decode(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, Base64Error> {
+/// Standard base64, as the original reads it.
+///
+/// # Errors
+///
+/// [`Base64Error`].
+pub fn decode(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, Base64Error> {
     if text.ends_with(b"=") && !text.len().is_multiple_of(4) {
         return Err(Base64Error::Padding); // optional, but whole where it stands
     }

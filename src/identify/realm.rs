@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::{
     clock::Clock,
@@ -17,13 +17,14 @@ use crate::{
         throttle::Throttle,
     },
     keys::{KeyVerdict, Keys},
-    model::{ApiKeyRef, AuthenticationType, Identity, KeyId, Principal, RealmRef, Timestamp},
+    model::{ApiKeyRef, AuthenticationType, Identity, KeyId, Principal, RealmRef, ServiceTokenRef, Timestamp},
     passwords::{Busy, Passwords},
     privileges::Privileges,
     role_mappings::{Facts, RoleMappings},
     roles::Roles,
     secret::SecretText,
-    store::{ApiKeyRecord, DocumentKind, StoreError, UserNamespace},
+    service_accounts::{self, ServiceAccounts, ServiceToken},
+    store::{ApiKeyRecord, DocumentKind, StoreError, TokenSubject, UserNamespace},
     tokens::{TokenVerdict, Tokens},
     users::{Users, UsersError, is_reserved},
 };
@@ -41,6 +42,8 @@ pub(super) enum Realm {
     Password(UserNamespace),
     /// Client certificates.
     Pki(PrincipalFrom),
+    /// Tokens of service accounts.
+    ServiceAccount,
     /// Access tokens.
     Token,
 }
@@ -59,6 +62,18 @@ pub(super) enum Verdict {
     Decline(IdentifyError),
     /// Not this realm's.
     Pass,
+    /// This realm's kind of credentials, bad, and nobody else is asked.
+    Refuse(IdentifyError),
+}
+
+/// What a realm knows of a name that is to be acted as.
+pub(super) enum Lookup {
+    /// Its user, who must not act.
+    Disabled,
+    /// Its user, and the realm.
+    Found(Identity, RealmRef),
+    /// Not its.
+    Unknown,
 }
 
 /// Who was proven, and for how long it may be believed without asking again.
@@ -75,6 +90,7 @@ pub(super) struct Proofs {
     pub(super) users: Arc<Users>,
     pub(super) keys: Arc<Keys>,
     pub(super) tokens: Arc<Tokens>,
+    pub(super) service_accounts: Arc<ServiceAccounts>,
     pub(super) roles: Arc<Roles>,
     pub(super) mappings: RoleMappings,
     pub(super) revocations: Arc<Revocations>,
@@ -152,7 +168,11 @@ impl Named {
     ) -> Result<Vec<Self>, RealmError> {
         let named =
             |realm, name: &str, kind: &str| Self { realm, name: RealmRef { name: name.into(), kind: kind.into() } };
-        let mut chain = vec![named(Realm::Token, TOKEN_REALM, TOKEN_REALM), named(Realm::ApiKey, KEY_REALM, KEY_REALM)];
+        let mut chain = vec![
+            named(Realm::ServiceAccount, SERVICE_REALM, SERVICE_REALM),
+            named(Realm::Token, TOKEN_REALM, TOKEN_REALM),
+            named(Realm::ApiKey, KEY_REALM, KEY_REALM),
+        ];
         for realm in configured {
             let revocations = Arc::clone(revocations);
             let realm = match realm {
@@ -177,9 +197,26 @@ impl Named {
         Ok(chain)
     }
 
-    /// Whether the configuration names it: tokens and keys are always judged.
+    /// Whether the configuration names it: tokens, keys and service accounts are always judged.
     pub(super) fn is_configured(&self) -> bool {
-        !matches!(self.realm, Realm::ApiKey | Realm::Token)
+        !matches!(self.realm, Realm::ApiKey | Realm::ServiceAccount | Realm::Token)
+    }
+
+    /// Looks a user up, by the name alone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) async fn look_up(&self, username: &str, proofs: &Proofs) -> Result<Lookup, StoreError> {
+        let namespace = match self.realm {
+            Realm::Password(namespace) if (namespace == UserNamespace::Reserved) == is_reserved(username) => namespace,
+            _ => return Ok(Lookup::Unknown),
+        };
+        Ok(match proofs.users.find(namespace, username).await? {
+            None => Lookup::Unknown,
+            Some(user) if user.enabled => Lookup::Found(user.identity, self.name.clone()),
+            Some(_) => Lookup::Disabled,
+        })
     }
 
     /// Judges what a caller presents.
@@ -213,6 +250,10 @@ impl Named {
             {
                 proofs.password(*namespace, username, password, at, &self.name).await
             }
+            (Realm::ServiceAccount, Presented::Bearer(token)) => match ServiceToken::parse(token.expose()) {
+                Some(token) => proofs.service_account(token, at, &self.name).await,
+                None => Ok(Verdict::Pass),
+            },
             (Realm::Token, Presented::Bearer(token)) => proofs.token(token, at).await,
             _ => Ok(Verdict::Pass),
         }
@@ -231,7 +272,7 @@ impl Proofs {
             KeyVerdict::Accept(record) => {
                 let until = record.expiration.unwrap_or(NEVER);
                 let stamps = self.revocations.stamp(at.begun, &[Subject::Key(id)]);
-                let principal = key_principal(*record, realm.clone(), AuthenticationType::ApiKey);
+                let principal = Arc::new(key_principal(*record, realm.clone(), AuthenticationType::ApiKey));
                 return Ok(Verdict::Accept(Proven { principal, until, stamps }));
             }
             KeyVerdict::CrossCluster => return Ok(Verdict::Decline(IdentifyError::KeyKind(id.clone()))),
@@ -267,9 +308,34 @@ impl Proofs {
             return Ok(Verdict::Decline(IdentifyError::Password { username: username.into(), known: true }));
         };
         let principal = self.user(user.identity, realm.clone(), AuthenticationType::Realm).await;
-        let principal = principal.map_err(IdentifyError::Unavailable)?;
+        let principal = Arc::new(principal.map_err(IdentifyError::Unavailable)?);
         let stamps = self.revocations.stamp(at.begun, &[Subject::User(namespace, username), ROLES]);
         Ok(Verdict::Accept(Proven { principal, until: now.plus(PASSWORD_LIFE), stamps }))
+    }
+
+    async fn service_account(
+        &self,
+        token: ServiceToken,
+        at: Circumstances,
+        realm: &RealmRef,
+    ) -> Result<Verdict, IdentifyError> {
+        let good = self.service_accounts.verify(&token).await.map_err(IdentifyError::Unavailable)?;
+        let ServiceToken { account, name, .. } = token;
+        let Some(descriptor) = service_accounts::descriptor(&account).filter(|_| good) else {
+            return Ok(Verdict::Refuse(IdentifyError::ServiceAccount { account, name }));
+        };
+        let privileges = Privileges::of_key(&Map::new(), &Map::from_iter([(account.to_string(), descriptor.clone())]));
+        let identity = Identity {
+            full_name: Some(format!("Service account - {account}").into()),
+            username: account,
+            metadata: Map::from_iter([("_elastic_service_account".to_owned(), json!(true))]),
+            ..Identity::default()
+        };
+        let service_token = Some(ServiceTokenRef { name, kind: service_accounts::STORED.into() });
+        let principal = Principal::new(identity, realm.clone(), AuthenticationType::Token, privileges);
+        let principal = Arc::new(Principal { service_token, ..principal });
+        let stamps = self.revocations.stamp(at.begun, &[Subject::Documents(DocumentKind::ServiceToken)]);
+        Ok(Verdict::Accept(Proven { principal, until: NEVER, stamps }))
     }
 
     async fn token(&self, token: &SecretText, at: Circumstances) -> Result<Verdict, IdentifyError> {
@@ -281,25 +347,40 @@ impl Proofs {
             }
         };
         let mut until = record.expiration;
-        let subject = record.subject;
-        let principal = match &subject.api_key {
-            None => {
-                let user = self.user(subject.identity, subject.realm, AuthenticationType::Token).await;
-                user.map_err(IdentifyError::Unavailable)?
-            }
-            Some(id) => {
-                // Its key judges what it may do, and nothing outlives its key.
-                let Some(key) = self.keys.live(id).await.map_err(IdentifyError::Unavailable)? else {
-                    return Ok(Verdict::Decline(IdentifyError::TokenExpired));
-                };
-                until = until.min(key.expiration.unwrap_or(NEVER));
-                key_principal(key, subject.realm, AuthenticationType::Token)
-            }
+        let mut subject = record.subject;
+        let run_by = subject.run_by.take();
+        let expired = || Ok(Verdict::Decline(IdentifyError::TokenExpired));
+        let Some(mut principal) = self.bearer(subject, &mut until).await.map_err(IdentifyError::Unavailable)? else {
+            return expired();
         };
-        let key = principal.api_key.as_ref().map(|key| Subject::Key(&key.id));
-        let subjects = [Subject::Token(&record.digest), key.unwrap_or(ROLES)];
+        if let Some(by) = run_by {
+            let Some(by) = self.bearer(*by, &mut until).await.map_err(IdentifyError::Unavailable)? else {
+                return expired();
+            };
+            let (caller, target) = (Arc::new(by), &principal.identity.username);
+            if !caller.privileges.may_run_as(target) {
+                return Ok(Verdict::Refuse(IdentifyError::RunAs { caller, target: target.clone() }));
+            }
+            principal.run_by = Some(caller);
+        }
+        let key = principal.run_by.as_ref().map_or(&principal.api_key, |by| &by.api_key);
+        let mut subjects = vec![Subject::Token(&record.digest), ROLES];
+        subjects.extend(key.as_ref().map(|key| Subject::Key(&key.id)));
         let stamps = self.revocations.stamp(at.begun, &subjects);
-        Ok(Verdict::Accept(Proven { principal, until, stamps }))
+        Ok(Verdict::Accept(Proven { principal: Arc::new(principal), until, stamps }))
+    }
+
+    /// Whom a token stands for, as of now, and until when at most. Nobody when the key that minted it is dead: it judges
+    /// what the token may do, and nothing outlives it.
+    async fn bearer(&self, subject: TokenSubject, until: &mut Timestamp) -> Result<Option<Principal>, StoreError> {
+        let Some(id) = subject.api_key else {
+            let user = self.user(subject.identity, subject.realm, AuthenticationType::Token).await?;
+            let (lookup_realm, service_token) = (subject.lookup_realm, subject.service_token);
+            return Ok(Some(Principal { lookup_realm, service_token, ..user }));
+        };
+        let Some(key) = self.keys.live(&id).await? else { return Ok(None) };
+        *until = (*until).min(key.expiration.unwrap_or(NEVER));
+        Ok(Some(key_principal(key, subject.realm, AuthenticationType::Token)))
     }
 
     async fn file(
@@ -322,7 +403,7 @@ impl Proofs {
             return Ok(Verdict::Decline(IdentifyError::Password { username: username.into(), known: true }));
         };
         let principal = self.user(identity, realm.clone(), AuthenticationType::Realm).await;
-        let principal = principal.map_err(IdentifyError::Unavailable)?;
+        let principal = Arc::new(principal.map_err(IdentifyError::Unavailable)?);
         let stamps = self.revocations.stamp(at.begun, &[Subject::FileUser(username), ROLES]);
         Ok(Verdict::Accept(Proven { principal, until: now.plus(PASSWORD_LIFE), stamps }))
     }
@@ -389,32 +470,32 @@ impl Proofs {
         let new: Vec<_> = mapped.into_iter().filter(|role| !identity.roles.contains(role)).collect();
         identity.roles.extend(new);
         let principal = self.user(identity, realm.clone(), AuthenticationType::Realm).await;
-        let principal = principal.map_err(IdentifyError::Unavailable)?;
+        let principal = Arc::new(principal.map_err(IdentifyError::Unavailable)?);
         let stamps = self.revocations.stamp(at.begun, &[Subject::Realm(&realm.name), ROLES, MAPPINGS]);
         Ok(Verdict::Accept(Proven { principal, until, stamps }))
     }
 
     /// A user with its roles as they are now, and those that every user has.
-    async fn user(
+    pub(super) async fn user(
         &self,
         mut identity: Identity,
         realm: RealmRef,
         authentication: AuthenticationType,
-    ) -> Result<Arc<Principal>, StoreError> {
+    ) -> Result<Principal, StoreError> {
         for role in &self.common_roles {
             if !identity.roles.contains(role) {
                 identity.roles.push(role.clone());
             }
         }
         let privileges = Privileges::of_user(&self.roles.resolve(&identity.roles).await?);
-        Ok(Arc::new(Principal::new(identity, realm, authentication, privileges)))
+        Ok(Principal::new(identity, realm, authentication, privileges))
     }
 
     /// Who callers without credentials are, when anonymous access has roles (section 2.7).
     pub(super) async fn anonymous(&self, identity: Identity, begun: Begun) -> Result<Proven, IdentifyError> {
         let realm = RealmRef { name: ANONYMOUS_REALM.into(), kind: ANONYMOUS_REALM.into() };
         let principal = self.user(identity, realm, AuthenticationType::Anonymous).await;
-        let principal = principal.map_err(IdentifyError::Unavailable)?;
+        let principal = Arc::new(principal.map_err(IdentifyError::Unavailable)?);
         Ok(Proven { principal, until: NEVER, stamps: self.revocations.stamp(begun, &[ROLES]) })
     }
 }
@@ -425,11 +506,11 @@ const ROLES: Subject<'static> = Subject::Documents(DocumentKind::Role);
 const MAPPINGS: Subject<'static> = Subject::Documents(DocumentKind::RoleMapping);
 
 /// A key as a caller.
-fn key_principal(key: ApiKeyRecord, realm: RealmRef, authentication: AuthenticationType) -> Arc<Principal> {
+fn key_principal(key: ApiKeyRecord, realm: RealmRef, authentication: AuthenticationType) -> Principal {
     let privileges = Privileges::of_key(&key.role_descriptors, &key.limited_by);
     let identity = Identity { roles: Vec::new(), ..key.creator.identity };
     let api_key = Some(ApiKeyRef { id: key.id, name: Some(key.name) });
-    Arc::new(Principal { api_key, ..Principal::new(identity, realm, authentication, privileges) })
+    Principal { api_key, ..Principal::new(identity, realm, authentication, privileges) }
 }
 
 /// Who callers without credentials are; nobody while anonymous access has no roles.
@@ -445,7 +526,8 @@ pub(super) fn anonymous(config: &config::Anonymous) -> Option<Identity> {
     })
 }
 
-const ANONYMOUS_REALM: &str = "__anonymous";
+pub(super) const ANONYMOUS_REALM: &str = "__anonymous";
+const SERVICE_REALM: &str = "_service_account";
 const KEY_REALM: &str = "_es_api_key";
 /// In metrics and audit events of refused tokens; accepted ones show the realm of their log-in.
 const TOKEN_REALM: &str = "_token";

@@ -7,7 +7,7 @@ use crate::{
     body::Body,
     credential::CredentialError,
     identify::{Challenge, IdentifyError},
-    respond::{Exception, Reason, Rejection, RequestFacts, json, media},
+    respond::{Exception, Reason, Rejection, RequestFacts, SECURITY, json, media},
 };
 
 /// The answer for a rejection.
@@ -23,7 +23,7 @@ pub fn response(rejection: &Rejection, facts: &RequestFacts<'_>) -> Response<Bod
     }
     let mut exception = Exception::new(kind, rejection.reason(facts.target));
     if let Rejection::Identify(error) = rejection {
-        exception = identified(exception, error);
+        exception = identified(exception, error, facts.target);
     }
     if let Rejection::Credential(CredentialError::Resend) = rejection {
         exception = exception.with("code", rejection.code());
@@ -56,8 +56,19 @@ pub fn exceptional(status: StatusCode, exception: &Exception, facts: &RequestFac
 /// An answer of the gateway's own.
 #[must_use]
 pub fn answer(status: StatusCode, body: &Value, facts: &RequestFacts<'_>) -> Response<Body> {
-    let bytes = json::write(body, media::is_pretty(facts.target));
-    let mut response = Response::new(Body::from(bytes::Bytes::from(bytes)));
+    streamed(status, Body::from(bytes::Bytes::from(write(body, facts))), facts)
+}
+
+/// A body as the caller wants it written.
+#[must_use]
+pub fn write(body: &Value, facts: &RequestFacts<'_>) -> Vec<u8> {
+    json::write(body, media::is_pretty(facts.target))
+}
+
+/// An answer of the gateway's own, of which not all is at hand.
+#[must_use]
+pub fn streamed(status: StatusCode, body: Body, facts: &RequestFacts<'_>) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, media::answer(facts));
     sign(&mut response, facts.opaque_id);
@@ -80,7 +91,11 @@ pub fn sign<B>(response: &mut Response<B>, opaque_id: Option<&HeaderValue>) {
 
 /// What a refused credential adds to the body (API page sections 2.3 and 2.4).
 #[must_use]
-pub fn identified(mut exception: Exception, error: &IdentifyError) -> Exception {
+pub fn identified(mut exception: Exception, error: &IdentifyError, target: &str) -> Exception {
+    if let IdentifyError::Secondary(second) = error {
+        let cause = Exception::new(SECURITY, second.reason(target));
+        return exception.because(identified(cause, second, target));
+    }
     if let Some(refusal) = error.additional() {
         exception = exception.with("additional_unsuccessful_credentials", refusal.to_string());
     }

@@ -3,18 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, json};
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use super::{memory::Memory, sqlite::Sqlite, *};
+use super::{memory::Memory, postgres::Postgres, sqlite::Sqlite, *};
 use crate::{
     model::{Identity, RealmRef},
-    secret::SecretText,
+    secret::{self, SecretText},
 };
 
 mod contract;
 mod model;
 
-/// A store, and the folder that must live as long.
+/// A store, and what must live as long.
 struct Scratch {
     store: AnyStore,
     _folder: Option<TempDir>,
@@ -30,11 +32,35 @@ impl Scratch {
         let store = Sqlite::open(&folder.path().join("searchgate.db")).unwrap();
         Self { store: AnyStore::Sqlite(Arc::new(store)), _folder: Some(folder) }
     }
+
+    /// In a database of its own; none where there is no server.
+    async fn postgres() -> Option<Self> {
+        let url = database().await?;
+        Some(Self { store: AnyStore::Postgres(Arc::new(Postgres::open(&url).await.unwrap())), _folder: None })
+    }
+}
+
+/// A new database on the server that `SEARCHGATE_TEST_POSTGRES` names; it goes with the server.
+pub(super) async fn database() -> Option<SecretText> {
+    let Ok(server) = std::env::var("SEARCHGATE_TEST_POSTGRES") else {
+        assert!(std::env::var_os("SEARCHGATE_TEST_REQUIRE_CLUSTERS").is_none(), "SEARCHGATE_TEST_POSTGRES is not set");
+        eprintln!("skipped: SEARCHGATE_TEST_POSTGRES is not set");
+        return None;
+    };
+    let mut connection = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    let name = format!("t{}", u64::from_le_bytes(secret::random()));
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+    Some(SecretText::new(format!("{server}/{name}")))
 }
 
 macro_rules! store_contract {
     ($($case:ident),+ $(,)?) => {
         mod memory { $(#[tokio::test] async fn $case() { super::contract::$case(&super::Scratch::memory().store).await })+ }
+        mod postgres {
+            $(#[tokio::test] async fn $case() {
+                if let Some(scratch) = super::Scratch::postgres().await { super::contract::$case(&scratch.store).await }
+            })+
+        }
         mod sqlite { $(#[tokio::test] async fn $case() { super::contract::$case(&super::Scratch::sqlite().store).await })+ }
     };
 }

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     clock::Clock,
     config::AuditTarget,
-    model::{ApiKeyRef, AuthenticationType, RealmRef},
+    model::{ApiKeyRef, AuthenticationType, Principal, RealmRef},
     telemetry::{
         line::{Line, Stamp},
         writer::{Output, Writer},
@@ -31,6 +31,10 @@ pub struct AuditEvent<'a> {
     pub user: Option<&'a str>,
     /// Realm that judged, or should have.
     pub realm: Option<&'a RealmRef>,
+    /// Who proved themselves, when `user` is whom they run as: name and realm.
+    pub run_by: Option<(&'a str, &'a RealmRef)>,
+    /// Whom `user` asks to be, in the events that say whether it may.
+    pub run_as: Option<&'a str>,
     /// How they proved themselves.
     pub authentication: Option<AuthenticationType>,
     /// The API key, when the caller is one.
@@ -102,7 +106,22 @@ impl Audit {
     }
 }
 
-impl AuditEvent<'_> {
+impl<'a> AuditEvent<'a> {
+    /// An event about a caller who is known.
+    #[must_use]
+    pub fn by(action: &'static str, principal: &'a Principal) -> Self {
+        let by = principal.run_by.as_deref();
+        Self {
+            action,
+            user: Some(&principal.identity.username),
+            realm: Some(principal.own_realm()),
+            run_by: by.map(|by| (&*by.identity.username, &by.realm)),
+            authentication: Some(principal.authentication),
+            api_key: by.unwrap_or(principal).api_key.as_ref(),
+            ..Self::default()
+        }
+    }
+
     fn line(&self, clock: &Clock) -> Vec<u8> {
         let mut buffer = Vec::with_capacity(512);
         let (mut stamp, mut time) = (Stamp::default(), Vec::new());
@@ -115,6 +134,11 @@ impl AuditEvent<'_> {
         line.maybe("authentication.type", self.authentication.map(kind));
         line.maybe("user.name", self.user);
         line.maybe("user.realm", self.realm.map(|realm| &*realm.name));
+        if let Some((name, realm)) = self.run_by {
+            line.field("user.run_by.name", name);
+            line.field("user.run_by.realm", &*realm.name);
+        }
+        line.maybe("user.run_as.name", self.run_as);
         if let Some(key) = self.api_key {
             line.field("apikey.id", &*key.id.0);
             line.maybe("apikey.name", key.name.as_deref());

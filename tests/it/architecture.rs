@@ -75,6 +75,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "users",
             "keys",
             "tokens",
+            "service_accounts",
             "identify",
             "authorize",
             "respond",

@@ -16,5 +16,6 @@ mod paths;
 mod process;
 mod readme;
 mod real;
+mod replicas;
 mod shapes;
 mod support;

@@ -24,7 +24,7 @@ impl Api {
     pub(in crate::api) async fn create_key(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
         let form = Form::read("api_key_request", call.required_body()?)?;
         let wanted = Wanted::read(&form, MEMBERS, Position::START).map_err(|fault| fault.cause)?;
-        wanted.require(&[("name", wanted.name.is_none())])?;
+        Wanted::require(&[("name", wanted.name.is_none())])?;
         call.query.refresh()?;
         call.query.finish(call.path())?;
         let mut validation = Validation::default();

@@ -23,7 +23,7 @@ impl Api {
         let form = Form::read("cross_cluster_api_key_request", call.required_body()?)?;
         let members = &["access", "expiration", "metadata", "name"];
         let wanted = Wanted::read(&form, members, Position::START).map_err(|fault| fault.cause)?;
-        wanted.require(&[("name", wanted.name.is_none()), ("access", wanted.access.is_none())])?;
+        Wanted::require(&[("name", wanted.name.is_none()), ("access", wanted.access.is_none())])?;
         if let Some(access) = &wanted.access {
             access.check().map_err(|cause| form.unbuilt(cause))?;
         }

@@ -19,6 +19,7 @@ use crate::{
             wanted::Wanted,
         },
     },
+    authorize::{AUTHENTICATE, AuthorizeError},
     identify::{Evidence, IdentifyError, presented::Presented},
     keys::NewKey,
     model::Principal,
@@ -38,8 +39,11 @@ impl Api {
 
         let presented = grant.presented();
         let client = grant.client.as_ref().map(|client| &*client.value);
-        let proven = self.prove(call, &presented, client, GRANT.name, "Failed to authenticate api key grant").await?;
-        let owner = run_as(proven, grant.run_as.as_deref())?;
+        let proven = self.prove(call, &presented, client, GRANT.name, NOT_GRANTED).await?;
+        let owner = match &grant.run_as {
+            None => proven,
+            Some(username) => self.run_as(call, &proven, username).await?,
+        };
         let new = self.new_key(grant.key, &owner).await?;
         let extra = json!({
             "grant": { "type": grant.kind, "user": owner.identity.username, "realm": owner.own_realm().name },
@@ -53,7 +57,7 @@ impl Api {
         let form = Form::read("clone_api_key_request", call.required_body()?)?;
         let members = &["api_key", "expiration", "metadata", "name"];
         let wanted = Wanted::read(&form, members, Position::START).map_err(|fault| fault.cause)?;
-        wanted.require(&[("api_key", wanted.api_key.is_none())])?;
+        Wanted::require(&[("api_key", wanted.api_key.is_none())])?;
         call.query.refresh()?;
         call.query.finish(call.path())?;
         let mut validation = Validation::default();
@@ -98,25 +102,35 @@ impl Api {
         if let Some(value) = client.and_then(|secret| HeaderValue::try_from(format!("SharedSecret {secret}")).ok()) {
             headers.insert(CLIENT_AUTHENTICATION, value);
         }
-        let evidence = Evidence {
-            method: &call.parts.method,
-            headers: &headers,
-            target: call.path(),
-            peer: call.peer,
-            strangers_pass: false,
-        };
-        self.realms.prove(presented, &evidence).await.map_err(|error| not_proven(error, action, failure))
+        let proven = self.realms.prove(presented, &evidence(call, &headers)).await;
+        proven.map_err(|error| not_proven(error, action, failure))
+    }
+
+    /// Whom a grant is for in the end: a user that the one who was proven may run as.
+    async fn run_as(
+        &self,
+        call: &Call<'_>,
+        proven: &Arc<Principal>,
+        username: &str,
+    ) -> Result<Arc<Principal>, Failure> {
+        match self.realms.run_as(proven, username, &evidence(call, &call.parts.headers)).await {
+            Ok(acting) if *acting.identity.username == *username.trim() => Ok(acting),
+            // It is of those who run as nobody.
+            Ok(_) => {
+                let text = "the provided grant credentials do not support run-as";
+                Err(Exception::new("status_exception", text).into())
+            }
+            Err(IdentifyError::RunAs { caller, target }) => {
+                Err(Rejection::from(AuthorizeError::run_as(&caller, &target, AUTHENTICATE)).into())
+            }
+            Err(error) => Err(not_proven(error, GRANT.name, NOT_GRANTED)),
+        }
     }
 }
 
-/// Whom a grant is for in the end.
-fn run_as(proven: Arc<Principal>, username: Option<&str>) -> Result<Arc<Principal>, Failure> {
-    match username {
-        None => Ok(proven),
-        Some(_) => {
-            Err(Exception::new("status_exception", "the provided grant credentials do not support run-as").into())
-        }
-    }
+fn evidence<'a>(call: &Call<'a>, headers: &'a HeaderMap) -> Evidence<'a> {
+    let parts = call.parts;
+    Evidence { method: &parts.method, headers, target: parts.uri.path(), peer: call.peer, strangers_pass: false }
 }
 
 /// A 403, never a 401: the caller's own credentials are good. What is no fault of the credentials stays as it is.
@@ -125,6 +139,7 @@ fn not_proven(error: IdentifyError, action: &str, failure: &'static str) -> Fail
         IdentifyError::KeyKind(_) | IdentifyError::TokenExpired => error.to_string(),
         IdentifyError::BasicEncoding(_)
         | IdentifyError::BasicValue
+        | IdentifyError::Granted { .. }
         | IdentifyError::Missing
         | IdentifyError::Refused(_) => {
             format!("unable to authenticate user [_bearer_token] for action [{action}]")
@@ -137,9 +152,11 @@ fn not_proven(error: IdentifyError, action: &str, failure: &'static str) -> Fail
         | IdentifyError::Repeated { .. }
         | IdentifyError::Throttled { .. }
         | IdentifyError::Unavailable(_)
-        | IdentifyError::Unsupported { .. } => return Rejection::from(error).into(),
+        | IdentifyError::RunAs { .. }
+        | IdentifyError::Secondary(_)
+        | IdentifyError::ServiceAccount { .. } => return Rejection::from(error).into(),
     };
-    let cause = es::identified(Exception::new("security_exception", reason), &error);
+    let cause = es::identified(Exception::new("security_exception", reason), &error, action);
     Failure::Exception(StatusCode::FORBIDDEN, Exception::new("security_exception", failure).because(cause))
 }
 
@@ -180,7 +197,7 @@ impl Grant {
                     let wanted = Wanted::read(&key, MEMBERS, end);
                     let unread = |Fault { at, cause }| form.unread(at, "api_key", cause);
                     read.key = wanted.map_err(unread)?;
-                    let required = read.key.require(&[("name", read.key.name.is_none())]);
+                    let required = Wanted::require(&[("name", read.key.name.is_none())]);
                     required.map_err(|cause| unread(Fault { at: end, cause }))?;
                 }
                 _ => {
@@ -283,5 +300,6 @@ const GRANT: Action = Action::named("cluster:admin/xpack/security/api_key/grant"
 
 const CLONE: Action = Action::named("cluster:admin/xpack/security/api_key/clone");
 
+const NOT_GRANTED: &str = "Failed to authenticate api key grant";
 const NOT_CLONED: &str = "Failed to clone API key";
 const CLIENT_AUTHENTICATION: HeaderName = HeaderName::from_static("es-client-authentication");

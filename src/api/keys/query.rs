@@ -15,6 +15,7 @@ use crate::{
         search::{self, Atom, Check, Collector, Declared, Document, Found, Kind, Query, Request, Schema, Search},
     },
     model::{KeyId, Timestamp},
+    respond::Rejection,
     store::{ApiKeyRecord, KeyFilter, Page},
 };
 
@@ -100,14 +101,14 @@ impl Api {
             tokio::task::yield_now().await;
         }
     }
+}
 
-    /// Clears nothing: no cache here outlives what it knows.
-    pub(in crate::api) async fn clear_key_cache(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
-        call.query.finish(call.path())?;
-        call.refuse_body()?;
-        access::require(call.principal, &CLEAR).map_err(crate::respond::Rejection::from)?;
-        Ok(Reply::ok(nodes::done()))
-    }
+/// Clears nothing: no cache here outlives what it knows (API page section 4.9).
+pub(in crate::api) fn clear_cache(call: &mut Call<'_>) -> Result<Reply, Failure> {
+    call.query.finish(call.path())?;
+    call.refuse_body()?;
+    access::require(call.principal, &CLEAR).map_err(Rejection::from)?;
+    Ok(Reply::ok(nodes::done()))
 }
 
 /// Moves what the store can judge into the filter; whether that is the whole query. What is moved stays true of the
@@ -123,7 +124,8 @@ fn push(query: &Query, filter: &mut KeyFilter) -> bool {
     match query {
         Query::All => true,
         Query::Bool { must, should, must_not, minimum: 0 } if should.is_empty() && must_not.is_empty() => {
-            must.iter().fold(true, |all, query| push(query, filter) && all)
+            // Not `all`: each is moved, whatever becomes of the others.
+            must.iter().map(|query| push(query, filter)).filter(|pushed| !pushed).count() == 0
         }
         Query::Ids(ids) if filter.ids.is_none() => {
             filter.ids = Some(ids.iter().map(|id| KeyId(id.as_str().into())).collect());

@@ -1,15 +1,20 @@
 use std::sync::Arc;
 
+use http::Request;
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     api::{
-        Api,
+        Api, filter,
         tests::{api, ask, elastic, key, reason, user},
     },
-    model::Principal,
-    store::{KeyFilter, Page},
+    body::Body,
+    keys::NewKey,
+    listener::peer::Peer,
+    model::{Identity, Principal, RealmRef},
+    respond::{RequestFacts, es},
+    store::{Creator, KeyFilter, Page},
 };
 
 async fn made(api: &Api, who: &Arc<Principal>, body: Value) -> String {
@@ -242,7 +247,7 @@ async fn a_clone_may_what_its_source_may() {
 async fn whoever_may_see_its_own_keys_searches_among_them() {
     let api = api();
     made(&api, &elastic(), json!({ "name": "other" })).await;
-    let id = made(&api, &own(), json!({ "name": "mine" })).await;
+    made(&api, &own(), json!({ "name": "mine" })).await;
     let line = "POST /_security/_query/api_key";
     let count = |answer: &Value| answer["total"].as_u64().unwrap();
     assert_eq!(count(&ask(&api, &elastic(), line, json!({})).await.1), 2);
@@ -250,10 +255,48 @@ async fn whoever_may_see_its_own_keys_searches_among_them() {
     let body = json!({ "aggs": { "a": { "terms": { "field": "username" } } } });
     let (_, answer) = ask(&api, &own(), line, body).await;
     assert_eq!(answer["aggregations"]["a"]["buckets"], json!([{ "key": "u", "doc_count": 1 }]));
-    let itself = key(&api, &id).await;
+    let body = json!({ "name": "key", "role_descriptors": { "r": { "cluster": ["manage_own_api_key"] } } });
+    let itself = key(&api, &made(&api, &elastic(), body).await).await;
     assert_eq!(count(&ask(&api, &itself, line, Value::Null).await.1), 1);
     assert_eq!(ask(&api, &itself, &format!("{line}?with_limited_by=true"), Value::Null).await.0, 403);
     assert_eq!(ask(&api, &user("n", &json!({})), line, json!({})).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_list_that_comes_in_pieces_reads_as_one() {
+    let api = api();
+    for owner in 0..21 {
+        for _ in 0..100 {
+            let new = NewKey {
+                name: "k".into(),
+                life: None,
+                role_descriptors: Map::new(),
+                limited_by: Map::new(),
+                metadata: Map::new(),
+                creator: Creator {
+                    identity: Identity { username: format!("u{owner}").into(), ..Identity::default() },
+                    realm: RealmRef { name: "r".into(), kind: "r".into() },
+                },
+                access: None,
+            };
+            api.keys.create(new).await.unwrap();
+        }
+    }
+    let keys = api.keys.find(&KeyFilter::default(), &Page::first(u64::MAX)).await.unwrap();
+    assert!(keys.len() > 2 * usize::try_from(super::list::LISTED).unwrap());
+    let whole = json!({ "api_keys": keys.iter().map(|key| Value::from(super::show(key, false))).collect::<Vec<_>>() });
+    for (query, expected) in [
+        ("", whole.clone()),
+        ("?pretty", whole.clone()),
+        ("?filter_path=api_keys.id", filter::apply(whole, "api_keys.id")),
+        ("?filter_path=nope", json!({})),
+    ] {
+        let request = Request::get(format!("/_security/api_key{query}")).body(Body::Empty).unwrap();
+        let answer = api.answer(request, elastic(), &Peer::unknown()).await;
+        let text = answer.into_body().read(u64::MAX).await.unwrap();
+        let facts = RequestFacts { target: query, accept: None, content_type: None, opaque_id: None };
+        assert!(text == es::write(&expected, &facts), "{query}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -70,7 +70,7 @@ impl Api {
         let form = Form::read("bulk_update_api_key_request", call.required_body()?)?;
         let members = &["expiration", "ids", "metadata", "role_descriptors"];
         let mut wanted = Wanted::read(&form, members, Position::START).map_err(|fault| fault.cause)?;
-        wanted.require(&[("ids", wanted.ids.is_none())])?;
+        Wanted::require(&[("ids", wanted.ids.is_none())])?;
         call.query.finish(call.path())?;
         let ids = wanted.ids.take().unwrap_or_default();
         let mut validation = Validation::default();

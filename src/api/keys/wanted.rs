@@ -59,8 +59,8 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// What must be given.
-    pub(super) fn require(&self, missing: &[(&str, bool)]) -> Result<(), Exception> {
+    /// What must be given: names, and whether they were not.
+    pub(super) fn require(missing: &[(&str, bool)]) -> Result<(), Exception> {
         let missing: Vec<&str> = missing.iter().filter(|(_, missing)| *missing).map(|(name, _)| *name).collect();
         if missing.is_empty() { Ok(()) } else { Err(Exception::argument(format!("Required [{}]", missing.join(", ")))) }
     }

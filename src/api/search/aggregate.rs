@@ -109,18 +109,14 @@ impl State {
                 seen.extend(document.values(&field.name).iter().map(|value| hasher.hash_one(value)));
             }
             (Self::Values(count), Measure::ValueCount(field)) => *count += document.values(&field.name).len() as u64,
-            (Self::Fixed(buckets), Measure::Missing(field)) => {
-                if document.values(&field.name).is_empty() {
-                    for bucket in buckets {
-                        bucket.add(inner, document)?;
-                    }
+            (Self::Fixed(buckets), Measure::Missing(field)) if document.values(&field.name).is_empty() => {
+                for bucket in buckets {
+                    bucket.add(inner, document)?;
                 }
             }
-            (Self::Fixed(buckets), Measure::Filter(query)) => {
-                if query.matches(document) {
-                    for bucket in buckets {
-                        bucket.add(inner, document)?;
-                    }
+            (Self::Fixed(buckets), Measure::Filter(query)) if query.matches(document) => {
+                for bucket in buckets {
+                    bucket.add(inner, document)?;
                 }
             }
             (Self::Fixed(buckets), Measure::Filters { filters, .. }) => {

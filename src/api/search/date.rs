@@ -39,18 +39,12 @@ impl Format {
             .name()
             .split("||")
             .find_map(|format| read(date, format, if math.is_empty() { round } else { Round::Down }));
-        match read {
-            Some(millis) => compute(millis, math, round),
-            None => {
-                let text = format!("failed to parse date field [{date}] with format [{}]", self.name());
-                Err(Exception::parse(format!("{text}: [{text}]")).because(
-                    Exception::argument(text).because(Exception::new(
-                        "date_time_parse_exception",
-                        "Failed to parse with all enclosed parsers",
-                    )),
-                ))
-            }
+        if let Some(millis) = read {
+            return compute(millis, math, round);
         }
+        let text = format!("failed to parse date field [{date}] with format [{}]", self.name());
+        let none = Exception::new("date_time_parse_exception", "Failed to parse with all enclosed parsers");
+        Err(Exception::parse(format!("{text}: [{text}]")).because(Exception::argument(text).because(none)))
     }
 
     /// Writes a date.

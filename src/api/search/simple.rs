@@ -28,7 +28,6 @@ impl Reader<'_> {
         let (mut joined, mut and, mut negated) = (None, self.and, false);
         while let Some(character) = self.text.chars().next() {
             let term = match character {
-                ' ' | '\t' | '\n' | '\r' => self.skip(None),
                 '+' => self.skip(Some((&mut and, true))),
                 '|' => self.skip(Some((&mut and, false))),
                 '-' => {
@@ -42,7 +41,7 @@ impl Reader<'_> {
                     inner
                 }
                 ')' if depth > 0 => break,
-                '(' | ')' => self.skip(None),
+                '(' | ')' | ' ' | '\t' | '\n' | '\r' => self.skip(None),
                 '"' => self.phrase(),
                 _ => self.term(),
             };

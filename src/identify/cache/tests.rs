@@ -178,3 +178,44 @@ fn digests_tell_headers_apart_that_read_the_same_in_a_row() {
 fn neither_key_nor_digest_of_the_digester_is_printed() {
     assert_eq!(format!("{:?}", Digester::default()), "[redacted]");
 }
+
+#[test]
+fn a_use_is_told_once() {
+    let (cache, revocations) = (Cache::new(8), Revocations::default());
+    assert!(keep(&cache, &revocations, revocations.begin(), "a", 1));
+    let told = || {
+        let mut told = Vec::new();
+        cache.tell_uses(|verdict, at| told.push((*verdict, at)));
+        told
+    };
+    assert!(told().is_empty());
+    for _ in 0..2 {
+        assert_eq!(cache.get(&digest("a"), &revocations, NOW), Some(1));
+    }
+    assert_eq!(told(), [(1, NOW)]);
+    assert!(told().is_empty());
+}
+
+#[test]
+fn without_word_from_other_replicas_nothing_is_found_until_there_is_some() {
+    let (cache, revocations) = (Cache::new(8), Revocations::default());
+    assert!(keep(&cache, &revocations, revocations.begin(), "a", 1));
+    let found = |now| cache.get(&digest("a"), &revocations, now);
+    revocations.lose();
+    assert_eq!(found(NOW), None);
+    revocations.hear(Timestamp::from_millis(500));
+    assert_eq!(found(Timestamp::from_millis(1499)), Some(1));
+    assert_eq!(found(Timestamp::from_millis(1500)), None);
+    revocations.hear(NOW);
+    assert_eq!(found(NOW), Some(1));
+}
+
+#[test]
+fn when_anything_may_have_changed_nothing_is_found_and_nothing_begun_before_is_kept() {
+    let (cache, revocations) = (Cache::new(8), Revocations::default());
+    assert!(keep(&cache, &revocations, revocations.begin(), "a", 1));
+    let begun = revocations.begin();
+    revocations.change_all();
+    assert_eq!(cache.get(&digest("a"), &revocations, NOW), None);
+    assert!(!keep(&cache, &revocations, begun, "a", 1));
+}

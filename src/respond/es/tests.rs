@@ -112,3 +112,17 @@ fn vendor_types_opaque_ids_and_layout_reach_errors_too() {
     let Body::Full(bytes) = response.into_body() else { panic!("a body is expected") };
     assert!(bytes.starts_with(b"{\n  \"error\" : {\n") && bytes.ends_with(b"}\n"));
 }
+
+#[tokio::test]
+async fn a_wrong_second_caller_is_the_cause_and_the_root_and_asks_nobody_for_credentials() {
+    let second = IdentifyError::Password { username: "a".into(), known: true };
+    let (response, body) = rejected(IdentifyError::Secondary(Box::new(second))).await;
+    assert_eq!(response.status(), 401);
+    assert!(!response.headers().contains_key("www-authenticate"));
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let error = &body["error"];
+    assert_eq!(error["reason"], "Failed to authenticate secondary user");
+    assert!(error["caused_by"]["reason"].as_str().unwrap().starts_with("unable to authenticate user [a] for REST"));
+    assert_eq!(error["caused_by"]["header"]["WWW-Authenticate"].as_array().unwrap().len(), 3);
+    assert_eq!(error["root_cause"][0], error["caused_by"]);
+}

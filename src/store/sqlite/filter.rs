@@ -75,7 +75,7 @@ pub(super) fn page(filter: &KeyFilter, page: &Page) -> (String, Vec<Bound>) {
         clauses.put(",", Bound::Text(id.0.as_bytes().to_vec()));
         clauses.sql.push(')');
     }
-    clauses.sql.push_str(&format!(" ORDER BY creation {order}, id {order}"));
+    clauses.sql.extend([" ORDER BY creation ", order, ", id ", order]);
     let number = |number| i64::try_from(number).unwrap_or(i64::MAX).into();
     clauses.put(" LIMIT", number(page.limit));
     clauses.put(" OFFSET", number(page.skip));

@@ -91,7 +91,7 @@ fn selected(connection: &Connection, selector: &TokenSelector) -> Result<Vec<Tok
     for (column, value) in [("username", username), ("realm", realm)] {
         if let Some(value) = value {
             values.push(value);
-            sql.push_str(&format!(" AND {column} = ?{}", values.len()));
+            sql.extend([" AND ", column, " = ?", &values.len().to_string()]);
         }
     }
     connection.prepare_cached(&sql)?.query_map(&*values, |row| Ok(row::token(row)))?.map(|row| row?).collect()

@@ -220,8 +220,8 @@ pub(super) async fn an_update_is_of_all_that_may_and_tells_each_outcome(store: &
     store.insert_key(key("dead", "n", "jack", "corp"), 9).await.unwrap();
     store.invalidate_keys(&KeyFilter::id(KeyId("dead".into())), at(15)).await.unwrap();
     let ids = ["a", "a", "none", "jill", "dead", "expired", "crossing"].map(|id| KeyId(id.into()));
-    let metadata = Some(Map::from_iter([("new".to_owned(), json!(1))]));
-    let change = KeyChange { metadata: metadata.clone(), ..change("jack", 20) };
+    let metadata = Map::from_iter([("new".to_owned(), json!(1))]);
+    let change = KeyChange { metadata: Some(metadata.clone()), ..change("jack", 20) };
     let outcomes = store.update_keys(&ids, &change).await.unwrap();
     let wrong = KeyUpdate::WrongKind(KeyKind::CrossCluster);
     assert_eq!(
@@ -237,7 +237,7 @@ pub(super) async fn an_update_is_of_all_that_may_and_tells_each_outcome(store: &
         ]
     );
     let changed = store.key(&KeyId("a".into())).await.unwrap().unwrap();
-    assert_eq!(changed, ApiKeyRecord { metadata: metadata.unwrap(), ..key("a", "n", "jack", "corp") });
+    assert_eq!(changed, ApiKeyRecord { metadata, ..key("a", "n", "jack", "corp") });
     assert_eq!(store.key(&KeyId("jill".into())).await.unwrap().unwrap(), key("jill", "n", "jill", "corp"));
 }
 

@@ -235,12 +235,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn both_stores_answer_the_same(steps in proptest::collection::vec(Step::any(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    fn all_stores_answer_the_same(steps in vec(Step::any(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (memory, sqlite) = (Scratch::memory(), Scratch::sqlite());
+        let postgres = runtime.block_on(Scratch::postgres());
         for step in steps {
-            let (model, real) = runtime.block_on(async { (step.take(&memory.store).await, step.take(&sqlite.store).await) });
-            prop_assert_eq!(model, real, "{:?}", step);
+            let model = runtime.block_on(step.take(&memory.store));
+            for real in [Some(&sqlite), postgres.as_ref()].into_iter().flatten() {
+                prop_assert_eq!(&model, &runtime.block_on(step.take(&real.store)), "{:?}", step);
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use searchgate::{
         socket::{Socket, Transport},
     },
     model::{Identity, RealmRef, Timestamp},
-    store::Creator,
+    store::{AnyStore, Creator, sqlite::Sqlite},
     telemetry::Telemetry,
     upstream::{
         client::{Dial, Pool},
@@ -82,7 +82,11 @@ impl Gateway {
             move || Ok(Box::new(log.clone()))
         })
         .unwrap();
-        let built = build::build(&config, &Clock::anchored(START), telemetry).unwrap();
+        let store = match &config.store.url {
+            StoreUrl::Sqlite(path) => AnyStore::Sqlite(Arc::new(Sqlite::open(path).unwrap())),
+            StoreUrl::Memory | StoreUrl::Postgres(_) => AnyStore::Memory(Arc::default()),
+        };
+        let built = build::build(&config, store, &Clock::anchored(START), telemetry).unwrap();
         let dial = Dial::Pipe(Rc::new({
             let upstream = upstream.clone();
             move |host| upstream.dial(host)
