@@ -11,10 +11,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use crate::{
     clock::Clock,
     config,
+    documents::Documents,
     keys::Keys,
     listener::peer::Peer,
     model::{AuthenticationType, Identity, Principal, Timestamp},
     passwords::Passwords,
+    role_mappings::RoleMappings,
     roles::Roles,
     service_accounts::ServiceAccounts,
     store::{Announce, AnyStore},
@@ -31,7 +33,6 @@ mod companions;
 pub mod error;
 mod file;
 mod jwt;
-mod mapping;
 pub mod pki;
 pub mod presented;
 mod realm;
@@ -40,10 +41,10 @@ pub mod throttle;
 pub use error::{Challenge, IdentifyError, Refusal};
 pub use file::FileError;
 pub use jwt::{JwtError, KeySource, SourceError};
+pub use pki::Certificate;
 pub use realm::RealmError;
 
 use cache::{Cache, Digest, Digester, Revocations, Stamps};
-use pki::Certificate;
 use presented::Presented;
 use realm::{Circumstances, Files, Named, Proofs, Realm, Verdict};
 use throttle::Throttle;
@@ -92,6 +93,8 @@ pub struct Registers {
     pub service_accounts: Arc<ServiceAccounts>,
     /// Roles.
     pub roles: Arc<Roles>,
+    /// What is kept by name, roles among it.
+    pub documents: Documents,
     /// Verifies the passwords of users in files.
     pub passwords: Passwords,
     /// Told by all of them of what stopped being so.
@@ -107,13 +110,15 @@ impl Registers {
             let revocations = Arc::clone(&revocations);
             Arc::new(move |change| revocations.revoke(change.into()))
         };
+        let documents = Documents::new(store.clone(), Arc::clone(&announce));
         let (keys, tokens) = (config.api_keys.clone(), config.tokens.clone());
         Self {
             users: Arc::new(Users::new(store.clone(), passwords.clone(), Arc::clone(&announce))),
             keys: Arc::new(Keys::new(store.clone(), clock.clone(), keys, Arc::clone(&announce))),
             tokens: Arc::new(Tokens::new(store.clone(), clock.clone(), tokens, Arc::clone(&announce))),
             service_accounts: Arc::new(ServiceAccounts::new(store.clone(), announce)),
-            roles: Arc::new(Roles::new(store.clone())),
+            roles: Arc::new(Roles::new(documents.clone())),
+            documents,
             passwords,
             revocations,
         }
@@ -155,8 +160,9 @@ impl Realms {
         metrics: Arc<Metrics>,
         audit: Audit,
     ) -> Result<Self, RealmError> {
-        let Registers { users, keys, tokens, service_accounts, roles, passwords, revocations } = registers;
+        let Registers { users, keys, tokens, service_accounts, roles, documents, passwords, revocations } = registers;
         let chain = Named::chain(&config.realms, &passwords, &revocations)?;
+        let mappings = RoleMappings::new(documents);
         let files = Files::of_chain(&chain);
         let common_roles = config.anonymous.roles.iter().map(|role| role.as_str().into()).collect();
         let throttle = Throttle::new(config.throttle.clone());
@@ -169,6 +175,7 @@ impl Realms {
                 tokens,
                 service_accounts,
                 roles,
+                mappings,
                 revocations,
                 throttle,
                 clock,
@@ -256,6 +263,12 @@ impl Realms {
                 .map_err(|Failure { error, judge }| self.refuse(error, judge, Some(&presented), evidence))?
         };
         self.accompany(caller, evidence, now).await
+    }
+
+    /// Whether a realm of that name is configured.
+    #[must_use]
+    pub fn has(&self, realm: &str) -> bool {
+        self.chain.iter().any(|named| named.is_configured() && *named.name.name == *realm)
     }
 
     /// Whose the credentials are that a body of the API holds. They come with no other circumstances: nobody is run as.

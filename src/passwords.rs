@@ -24,6 +24,10 @@ use tokio::sync::{oneshot, watch};
 
 use crate::secret::{self, SecretText};
 
+mod foreign;
+
+use foreign::Foreign;
+
 /// Hashes and verifies passwords (Argon2id, PHC strings).
 #[derive(Clone)]
 pub struct Passwords {
@@ -37,7 +41,7 @@ pub struct Passwords {
 #[error("too many passwords are waiting to be hashed")]
 pub struct Busy;
 
-/// A stored password hash: a PHC string. Prints as `[redacted]`.
+/// A stored password hash: a PHC string, or what Elasticsearch made. Prints as `[redacted]`.
 #[derive(Clone, Debug)]
 pub struct PasswordHash(pub SecretText);
 
@@ -145,6 +149,12 @@ impl PasswordHash {
         Ok(Self(SecretText::new(hash.map_err(|_| Busy)?.to_string())))
     }
 
+    /// A hash that Elasticsearch made: bcrypt, or PBKDF2 in one of its two forms. `None` for anything else.
+    #[must_use]
+    pub fn foreign(text: &str) -> Option<Self> {
+        Foreign::read(text).map(|_| Self(SecretText::new(text.to_owned())))
+    }
+
     /// Whether `text` is a hash that passwords can be verified against here: Argon2id, as a PHC string.
     #[must_use]
     pub fn is_well_formed(text: &str) -> bool {
@@ -196,6 +206,9 @@ fn check(hash: Option<&PasswordHash>, password: &SecretText) -> Result<bool, Bus
     let Some(hash) = hash else {
         return PasswordHash::of(password).map(|_| false);
     };
+    if let Some(foreign) = Foreign::read(hash.0.expose()) {
+        return foreign.matches(password).ok_or(Busy);
+    }
     match argon().verify_password(password.expose().as_bytes(), hash.0.expose()) {
         Ok(()) => Ok(true),
         Err(Error::PasswordInvalid) => Ok(false),
@@ -296,6 +309,14 @@ mod tests {
             .unwrap();
         lost.await.unwrap_err();
         assert!(passwords.hash(text("next")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_was_taken_over_is_verified_too() {
+        let hash = "$2a$04$abcdefghijklmnopqrstuuCHf7DUmNUvMBdGje9JveOQe49tH5xFK";
+        let (passwords, hash) = (Passwords::start(1, 4), PasswordHash::foreign(hash).unwrap());
+        assert!(passwords.verify("u", Some(hash.clone()), text("secret1")).await.unwrap());
+        assert!(!passwords.verify("u", Some(hash), text("secret2")).await.unwrap());
     }
 
     #[tokio::test]

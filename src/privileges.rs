@@ -30,7 +30,7 @@ pub use self::{
         REMOTE_CLUSTER, cluster_names, granting_cluster, granting_index, index_names, is_cluster_privilege,
         is_index_privilege, unknown_cluster_privilege, unknown_index_privilege,
     },
-    pattern::{covers_names, is_valid as is_valid_pattern},
+    pattern::{Pattern, covers_names, is_valid as is_valid_pattern},
 };
 
 /// What a principal may do, compiled from role descriptors. By default nothing; cheap to clone.

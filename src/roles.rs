@@ -1,24 +1,30 @@
 //! Roles: what their names stand for.
 
-use std::fmt;
-
 use serde_json::{Map, Value};
 
 use crate::{
-    store::{AnyStore, DocumentKind, Store, StoreError},
-    users::Users,
+    documents::Documents,
+    privileges::reserved_roles,
+    store::{DocumentKind, Put, StoreError},
 };
 
 /// The roles of this gateway: those that are built in, and those that are stored.
+#[derive(Debug)]
 pub struct Roles {
-    store: AnyStore,
+    documents: Documents,
+}
+
+/// Whether a role of that name is built in. It can be neither changed nor removed.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    reserved_roles().contains_key(name)
 }
 
 impl Roles {
-    /// Roles kept in `store`.
+    /// Roles kept as `documents`.
     #[must_use]
-    pub fn new(store: AnyStore) -> Self {
-        Self { store }
+    pub fn new(documents: Documents) -> Self {
+        Self { documents }
     }
 
     /// Descriptors of the roles named, name → descriptor; names that no role bears are left out.
@@ -27,18 +33,46 @@ impl Roles {
     ///
     /// [`StoreError`].
     pub async fn resolve(&self, names: &[Box<str>]) -> Result<Map<String, Value>, StoreError> {
-        let mut descriptors = Users::descriptors(names);
-        for name in names.iter().filter(|name| !descriptors.contains_key(&***name)).collect::<Vec<_>>() {
-            if let Some(descriptor) = self.store.document(DocumentKind::Role, name).await? {
+        let mut descriptors = Map::new();
+        for name in names {
+            let descriptor = match reserved_roles().get(&**name) {
+                Some(reserved) => Some(reserved.clone()),
+                None => self.documents.find(DocumentKind::Role, name).await?,
+            };
+            if let Some(descriptor) = descriptor {
                 descriptors.insert(name.to_string(), descriptor);
             }
         }
         Ok(descriptors)
     }
-}
 
-impl fmt::Debug for Roles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Roles").finish_non_exhaustive()
+    /// Descriptors of all roles, those that are built in first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn all(&self) -> Result<Map<String, Value>, StoreError> {
+        let stored = self.documents.all(DocumentKind::Role).await?;
+        let mut all = reserved_roles().clone();
+        all.extend(stored.into_iter().map(|(name, descriptor)| (name.into(), descriptor)));
+        Ok(all)
+    }
+
+    /// Writes roles of different names, none of them reserved; one outcome each, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn put(&self, roles: Vec<(Box<str>, Value)>) -> Result<Vec<Put>, StoreError> {
+        self.documents.put(DocumentKind::Role, roles).await
+    }
+
+    /// Removes roles; whether there was one, for each name in order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn remove(&self, names: Vec<Box<str>>) -> Result<Vec<bool>, StoreError> {
+        self.documents.remove(DocumentKind::Role, names).await
     }
 }

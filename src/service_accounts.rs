@@ -164,7 +164,9 @@ pub fn all() -> &'static Map<String, Value> {
 /// Where the tokens made here are kept, in the words of Elasticsearch.
 pub const STORED: &str = "_service_account_index";
 
-fn is_name(name: &str) -> bool {
+/// Whether a token can be called so.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
     (1..=256).contains(&name.len())
         && !name.starts_with('_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))

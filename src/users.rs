@@ -2,21 +2,28 @@
 
 use std::{fmt, sync::Arc};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
 
 use crate::{
     model::Identity,
-    passwords::{Busy, Passwords},
+    passwords::{Busy, PasswordHash, Passwords},
     privileges,
     secret::SecretText,
     store::{self, Announce, AnyStore, Change, Store, StoreError, UserNamespace, UserRecord},
 };
+
+mod reserved;
+
+pub use reserved::is_reserved;
 
 /// The users of this gateway.
 pub struct Users {
     store: AnyStore,
     passwords: Passwords,
     announce: Announce,
+    /// Held while a reserved user changes: the first change makes its record.
+    reserved: Arc<Mutex<()>>,
 }
 
 /// Why an operation on users failed.
@@ -37,7 +44,7 @@ impl Users {
     /// Users kept in `store`.
     #[must_use]
     pub fn new(store: AnyStore, passwords: Passwords, announce: Announce) -> Self {
-        Self { store, passwords, announce }
+        Self { store, passwords, announce, reserved: Arc::default() }
     }
 
     /// Gives `elastic` its first password; does nothing when it has one. Returns whether it did.
@@ -49,14 +56,8 @@ impl Users {
         if self.is_bootstrapped().await? {
             return Ok(false);
         }
-        let identity = Identity {
-            username: SUPERUSER.into(),
-            roles: vec!["superuser".into()],
-            metadata: Map::from_iter([("_reserved".to_owned(), json!(true))]),
-            ..Identity::default()
-        };
-        let password = Some(self.passwords.hash(password.clone()).await?);
-        self.write(UserRecord { identity, namespace: UserNamespace::Reserved, password, enabled: true }).await?;
+        let password = self.passwords.hash(password.clone()).await?;
+        self.change(SUPERUSER, Some(password), None).await?;
         Ok(true)
     }
 
@@ -84,31 +85,42 @@ impl Users {
     ) -> Result<Option<UserRecord>, UsersError> {
         let account = match namespace {
             UserNamespace::Native => format!("native/{name}"),
-            UserNamespace::Reserved if name == SUPERUSER => format!("reserved/{name}"),
+            UserNamespace::Reserved if is_reserved(name) => format!("reserved/{name}"),
             UserNamespace::Reserved => return Ok(None),
         };
         let user = self.store.user(namespace, name).await?;
         let hash = user.as_ref().and_then(|user| user.password.clone());
         let right = self.passwords.verify(&account, hash, password).await?;
-        Ok(user.filter(|user| right && user.enabled))
+        Ok(user.filter(|user| right && user.enabled).map(as_built))
     }
 
-    /// The user of that name, disabled or not.
+    /// The user of that name, disabled or not. A reserved one is there from the beginning, without a password.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub async fn find(&self, namespace: UserNamespace, name: &str) -> Result<Option<UserRecord>, StoreError> {
-        self.store.user(namespace, name).await
+        let stored = self.store.user(namespace, name).await?.map(as_built);
+        let reserved = || reserved::identity(name).filter(|_| namespace == UserNamespace::Reserved);
+        Ok(stored.or_else(|| reserved().map(unchanged)))
     }
 
-    /// Whether there is a user of that name, disabled or not.
+    /// Whether there is a user of that name, disabled or not; a reserved one counts once anything of it was changed.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub async fn knows(&self, namespace: UserNamespace, name: &str) -> Result<bool, StoreError> {
         Ok(self.store.user(namespace, name).await?.is_some())
+    }
+
+    /// Hashes a password that a user is to have.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`].
+    pub async fn hash(&self, password: SecretText) -> Result<PasswordHash, Busy> {
+        self.passwords.hash(password).await
     }
 
     /// Creates or replaces a native user; returns whether it is new. An existing one keeps its password when
@@ -123,13 +135,69 @@ impl Users {
         password: Option<SecretText>,
         enabled: bool,
     ) -> Result<bool, UsersError> {
-        let namespace = UserNamespace::Native;
         let password = match password {
-            Some(password) => Some(self.passwords.hash(password).await?),
-            None if self.store.user(namespace, &identity.username).await?.is_some() => None,
-            None => return Err(UsersError::NoPassword),
+            Some(password) => Some(self.hash(password).await?),
+            None => None,
         };
-        self.write(UserRecord { identity, namespace, password, enabled }).await
+        self.put_hashed(identity, password, enabled).await
+    }
+
+    /// The same with a password that is hashed already.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersError::NoPassword`], [`UsersError::Store`].
+    pub async fn put_hashed(
+        &self,
+        identity: Identity,
+        password: Option<PasswordHash>,
+        enabled: bool,
+    ) -> Result<bool, UsersError> {
+        let namespace = UserNamespace::Native;
+        if password.is_none() && !self.knows(namespace, &identity.username).await? {
+            return Err(UsersError::NoPassword);
+        }
+        let (store, announce) = (self.store.clone(), Arc::clone(&self.announce));
+        store::complete(async move {
+            let name = identity.username.clone();
+            let new = store.put_user(UserRecord { identity, namespace, password, enabled }).await?;
+            announce(&Change::User(namespace, name));
+            Ok(new)
+        })
+        .await
+    }
+
+    /// Gives a user, native or reserved, another password, another enabled state or both; returns whether there is
+    /// one. Its keys and tokens live on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn change(
+        &self,
+        name: &str,
+        password: Option<PasswordHash>,
+        enabled: Option<bool>,
+    ) -> Result<bool, StoreError> {
+        let (store, announce, lock) = (self.store.clone(), Arc::clone(&self.announce), Arc::clone(&self.reserved));
+        let (name, reserved): (Box<str>, _) = (name.into(), reserved::identity(name));
+        store::complete(async move {
+            let namespace = if reserved.is_some() { UserNamespace::Reserved } else { UserNamespace::Native };
+            let _held = match reserved {
+                None => None,
+                Some(identity) => {
+                    let held = lock.lock().await;
+                    if store.user(namespace, &name).await?.is_none() {
+                        store.put_user(unchanged(identity)).await?;
+                    }
+                    Some(held)
+                }
+            };
+            let found = store.change_user(namespace, &name, password, enabled).await?;
+            announce(&Change::User(namespace, name));
+            Ok(found)
+        })
+        .await
     }
 
     /// All users, those of the reserved realm first.
@@ -138,9 +206,16 @@ impl Users {
     ///
     /// [`StoreError`].
     pub async fn all(&self) -> Result<Vec<UserRecord>, StoreError> {
-        let mut users = self.store.users(UserNamespace::Reserved).await?;
-        users.extend(self.store.users(UserNamespace::Native).await?);
-        Ok(users)
+        let stored = self.store.users(UserNamespace::Reserved).await?;
+        let enabled =
+            |name: &str| stored.iter().find(|user| *user.identity.username == *name).is_none_or(|user| user.enabled);
+        let reserved = reserved::identities().map(|identity| UserRecord {
+            enabled: enabled(&identity.username),
+            identity,
+            namespace: UserNamespace::Reserved,
+            password: None,
+        });
+        Ok(reserved.chain(self.store.users(UserNamespace::Native).await?).collect())
     }
 
     /// Removes a native user; returns whether there was one. Its keys and tokens live on, as in the original.
@@ -164,17 +239,6 @@ impl Users {
         let known = |role: &str| Some((role.to_owned(), privileges::reserved_roles().get(role)?.clone()));
         roles.iter().filter_map(|role| known(role)).collect()
     }
-
-    async fn write(&self, user: UserRecord) -> Result<bool, UsersError> {
-        let (store, announce) = (self.store.clone(), Arc::clone(&self.announce));
-        store::complete(async move {
-            let (namespace, name) = (user.namespace, user.identity.username.clone());
-            let new = store.put_user(user).await?;
-            announce(&Change::User(namespace, name));
-            Ok(new)
-        })
-        .await
-    }
 }
 
 impl fmt::Debug for Users {
@@ -183,95 +247,24 @@ impl fmt::Debug for Users {
     }
 }
 
+/// A reserved user of which nothing was changed.
+fn unchanged(identity: Identity) -> UserRecord {
+    UserRecord { identity, namespace: UserNamespace::Reserved, password: None, enabled: true }
+}
+
+/// A reserved user is what this program says, whatever was stored when its password was first set.
+fn as_built(user: UserRecord) -> UserRecord {
+    match user.namespace {
+        UserNamespace::Native => user,
+        UserNamespace::Reserved => {
+            let identity = reserved::identity(&user.identity.username).unwrap_or(user.identity);
+            UserRecord { identity, ..user }
+        }
+    }
+}
+
 /// The reserved user that bootstraps everything else.
 const SUPERUSER: &str = "elastic";
 
 #[cfg(test)]
-mod tests {
-    use parking_lot::Mutex;
-
-    use super::*;
-    use crate::store::memory::Memory;
-
-    type News = Arc<Mutex<Vec<Change>>>;
-
-    fn users() -> (Users, News) {
-        let news = News::default();
-        let heard = Arc::clone(&news);
-        let announce: Announce = Arc::new(move |change| heard.lock().push(change.clone()));
-        (Users::new(AnyStore::Memory(Arc::new(Memory::default())), Passwords::start(1, 8), announce), news)
-    }
-
-    fn text(text: &str) -> SecretText {
-        SecretText::new(text.to_owned())
-    }
-
-    fn identity(name: &str) -> Identity {
-        Identity { username: name.into(), ..Identity::default() }
-    }
-
-    async fn may_enter(users: &Users, name: &str, password: &str) -> bool {
-        users.verify(UserNamespace::Native, name, text(password)).await.unwrap().is_some()
-    }
-
-    #[tokio::test]
-    async fn the_superuser_takes_its_first_password_and_no_second() {
-        let (users, _) = users();
-        assert!(!users.is_bootstrapped().await.unwrap());
-        assert!(users.bootstrap(&text("first-password")).await.unwrap());
-        assert!(!users.bootstrap(&text("second-password")).await.unwrap());
-        assert!(users.is_bootstrapped().await.unwrap());
-        let user = users.verify(UserNamespace::Reserved, "elastic", text("first-password")).await.unwrap().unwrap();
-        assert_eq!(user.identity.roles, ["superuser".into()]);
-        let second = users.verify(UserNamespace::Reserved, "elastic", text("second-password")).await.unwrap();
-        assert!(second.is_none());
-    }
-
-    #[tokio::test]
-    async fn only_the_right_password_of_an_enabled_user_is_accepted() {
-        let (users, _) = users();
-        assert!(users.put(identity("jack"), Some(text("secret1")), true).await.unwrap());
-        assert!(may_enter(&users, "jack", "secret1").await);
-        assert!(!may_enter(&users, "jack", "secret2").await);
-        assert!(!may_enter(&users, "jill", "secret1").await);
-        assert!(!users.put(identity("jack"), None, false).await.unwrap());
-        assert!(!may_enter(&users, "jack", "secret1").await);
-    }
-
-    #[tokio::test]
-    async fn an_update_without_a_password_keeps_it() {
-        let (users, _) = users();
-        users.put(identity("jack"), Some(text("secret1")), true).await.unwrap();
-        users.put(Identity { email: Some("j@k".into()), ..identity("jack") }, None, true).await.unwrap();
-        assert!(may_enter(&users, "jack", "secret1").await);
-    }
-
-    #[tokio::test]
-    async fn a_new_user_needs_a_password() {
-        let (users, news) = users();
-        let refused = users.put(identity("jack"), None, true).await;
-        assert!(matches!(refused, Err(UsersError::NoPassword)));
-        assert!(news.lock().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_change_is_announced_before_the_answer() {
-        let (users, news) = users();
-        users.put(identity("jack"), Some(text("secret1")), true).await.unwrap();
-        assert_eq!(*news.lock(), [Change::User(UserNamespace::Native, "jack".into())]);
-    }
-
-    #[tokio::test]
-    async fn a_native_user_does_not_enter_as_a_reserved_one() {
-        let (users, _) = users();
-        users.put(identity("elastic"), Some(text("secret1")), true).await.unwrap();
-        assert!(users.verify(UserNamespace::Reserved, "elastic", text("secret1")).await.unwrap().is_none());
-    }
-
-    #[test]
-    fn unknown_roles_have_no_descriptor() {
-        let descriptors = Users::descriptors(&["nothing".into(), "superuser".into()]);
-        assert_eq!(descriptors.keys().collect::<Vec<_>>(), ["superuser"]);
-        assert_eq!(descriptors["superuser"]["indices"][1]["allow_restricted_indices"], true);
-    }
-}
+mod tests;

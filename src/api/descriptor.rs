@@ -34,7 +34,7 @@ pub(super) enum Kind {
     Role,
 }
 
-type Read<T> = Result<T, Fault>;
+pub(super) type Read<T> = Result<T, Fault>;
 
 /// Reads the descriptor `role` into the form that answers show.
 ///
@@ -204,7 +204,7 @@ fn description(node: &Node) -> Read<String> {
     }
 }
 
-fn index(role: &str, what: &str, node: &Node, remote: bool) -> Read<Value> {
+pub(super) fn index(role: &str, what: &str, node: &Node, remote: bool) -> Read<Value> {
     let Tree::Object(fields) = &node.tree else { return not_objects(what, node) };
     let mut entry = Map::new();
     for field in fields {
@@ -317,7 +317,7 @@ fn field_security(role: &str, what: &str, node: &Node) -> Read<Value> {
     Ok(security.into())
 }
 
-fn restricts_fields(entry: &Value) -> bool {
+pub(super) fn restricts_fields(entry: &Value) -> bool {
     entry.get("field_security").is_some_and(|security| {
         let all =
             security.get("grant").and_then(Value::as_array).is_some_and(|grant| grant.iter().any(|one| one == "*"));
@@ -325,7 +325,7 @@ fn restricts_fields(entry: &Value) -> bool {
     })
 }
 
-fn application(what: &str, node: &Node) -> Read<Value> {
+pub(super) fn application(what: &str, node: &Node) -> Read<Value> {
     let Tree::Object(fields) = &node.tree else { return not_objects(what, node) };
     let (mut name, mut privileges, mut resources) = (None, None, None);
     for field in fields {
@@ -426,7 +426,7 @@ fn restriction(role: &str, node: &Node) -> Read<Value> {
 }
 
 /// A list of objects, each read by `one`.
-fn each(what: &str, name: &str, node: &Node, one: impl Fn(&Node) -> Read<Value>) -> Read<Value> {
+pub(super) fn each(what: &str, name: &str, node: &Node, one: impl Fn(&Node) -> Read<Value>) -> Read<Value> {
     match &node.tree {
         Tree::List(items) => items.iter().map(one).collect(),
         _ => fault(
@@ -437,7 +437,7 @@ fn each(what: &str, name: &str, node: &Node, one: impl Fn(&Node) -> Read<Value>)
 }
 
 /// A list of texts or nothing, of a part of the role.
-fn strings(role: &str, name: &str, node: &Node) -> Read<Value> {
+pub(super) fn strings(role: &str, name: &str, node: &Node) -> Read<Value> {
     list(name, node).map_err(|fault| Fault { cause: within(role, fault.cause), ..fault })
 }
 

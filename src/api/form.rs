@@ -77,6 +77,11 @@ impl Form {
 
 /// A member has a type that it must not have.
 pub(super) fn mistyped(parser: &str, field: &Field) -> Exception {
+    Exception::content(mistype(parser, field))
+}
+
+/// The words for it.
+pub(super) fn mistype(parser: &str, field: &Field) -> String {
     let (at, name, token) = (field.node.at, &field.name, field.node.token());
-    Exception::content(format!("[{at}] [{parser}] {name} doesn't support values of type: {token}"))
+    format!("[{at}] [{parser}] {name} doesn't support values of type: {token}")
 }

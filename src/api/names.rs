@@ -1,4 +1,9 @@
-//! Names of users and roles.
+//! Names of users, roles and the like.
+
+/// Names that a path lists, separated by commas.
+pub(super) fn listed(names: &str) -> Vec<&str> {
+    names.split(',').filter(|name| !name.is_empty()).collect()
+}
 
 /// Whether a user or role may be called so.
 pub(super) fn is_valid(name: &str) -> bool {
@@ -16,11 +21,3 @@ pub(super) fn rule(of: &str) -> String {
          trailing whitespace is not allowed."
     )
 }
-
-/// Whether a name belongs to a built-in user.
-pub(super) fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name)
-}
-
-const RESERVED: [&str; 7] =
-    ["apm_system", "beats_system", "elastic", "kibana", "kibana_system", "logstash_system", "remote_monitoring_user"];

@@ -11,6 +11,15 @@ pub(super) fn done() -> Value {
     })
 }
 
+/// The same when the node failed.
+pub(super) fn failed(failure: &Value) -> Value {
+    json!({
+        "_nodes": { "total": 1, "successful": 0, "failed": 1, "failures": [failure] },
+        "cluster_name": NAME,
+        "nodes": {},
+    })
+}
+
 const NAME: &str = "searchgate";
 /// The form of an id, and the same everywhere: nobody is to tell replicas apart by it.
 pub(super) const NODE_ID: &str = "searchgate-node-AAAAAA";

@@ -33,6 +33,7 @@ mod sort;
 mod tests;
 
 pub(super) use collect::{Collector, Found};
+pub(super) use compile::words;
 pub(super) use query::{Check, Query};
 pub(super) use request::{Request, Search};
 

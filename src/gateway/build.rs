@@ -112,7 +112,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
     if let Some(lost) = audit.lost() {
         metrics.lost_lines("audit", lost);
     }
-    let Registers { users, keys, tokens, roles, revocations, .. } = registers.clone();
+    let Registers { users, keys, tokens, roles, documents, service_accounts, revocations, .. } = registers.clone();
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
     let upstream = Arc::new(Upstream::new(&config.upstream, Arc::clone(&metrics))?);
     let realms = Arc::new(Realms::new(
@@ -132,6 +132,8 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             users: Arc::clone(&users),
             tokens: Arc::clone(&tokens),
             roles,
+            documents,
+            service_accounts,
             realms,
             audit: audit.clone(),
             clock: clock.clone(),

@@ -164,7 +164,7 @@ fn read(path: &Path) -> Result<(Entries, [u8; 32]), FileError> {
         }
     };
     for (name, user) in &users {
-        if name.is_empty() || name.starts_with('_') || super::realm::is_reserved(name) {
+        if name.is_empty() || name.starts_with('_') || crate::users::is_reserved(name) {
             return Err(FileError::Name { file, name: name.clone() });
         }
         if !PasswordHash::is_well_formed(&user.password_hash) {

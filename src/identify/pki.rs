@@ -20,7 +20,8 @@ pub struct Certificate {
 
 impl Certificate {
     /// Reads a certificate in DER; `None` if it is none.
-    pub(super) fn read(der: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn read(der: &[u8]) -> Option<Self> {
         let (_, whole) = Der(der).next()?;
         let (_, signed) = Der(whole).next()?;
         let mut fields = Der(signed);

@@ -12,7 +12,6 @@ use crate::{
         cache::{Begun, Revocations, Stamps, Subject},
         file::{FileError, FileUsers},
         jwt::{Judged, JwtError, JwtRealm, NoAnswer},
-        mapping::{self, MappingFacts},
         pki::Certificate,
         presented::Presented,
         throttle::Throttle,
@@ -21,12 +20,13 @@ use crate::{
     model::{ApiKeyRef, AuthenticationType, Identity, KeyId, Principal, RealmRef, ServiceTokenRef, Timestamp},
     passwords::{Busy, Passwords},
     privileges::Privileges,
+    role_mappings::{Facts, RoleMappings},
     roles::Roles,
     secret::SecretText,
     service_accounts::{self, ServiceAccounts, ServiceToken},
     store::{ApiKeyRecord, DocumentKind, StoreError, TokenSubject, UserNamespace},
     tokens::{TokenVerdict, Tokens},
-    users::{Users, UsersError},
+    users::{Users, UsersError, is_reserved},
 };
 
 /// One way of proving who a caller is.
@@ -92,6 +92,7 @@ pub(super) struct Proofs {
     pub(super) tokens: Arc<Tokens>,
     pub(super) service_accounts: Arc<ServiceAccounts>,
     pub(super) roles: Arc<Roles>,
+    pub(super) mappings: RoleMappings,
     pub(super) revocations: Arc<Revocations>,
     pub(super) throttle: Throttle,
     pub(super) clock: Clock,
@@ -194,6 +195,11 @@ impl Named {
             chain.push(realm);
         }
         Ok(chain)
+    }
+
+    /// Whether the configuration names it: tokens, keys and service accounts are always judged.
+    pub(super) fn is_configured(&self) -> bool {
+        !matches!(self.realm, Realm::ApiKey | Realm::ServiceAccount | Realm::Token)
     }
 
     /// Looks a user up, by the name alone.
@@ -453,19 +459,19 @@ impl Proofs {
         at: Circumstances,
         realm: &RealmRef,
     ) -> Result<Verdict, IdentifyError> {
-        let facts = MappingFacts {
+        let facts = Facts {
             username: &identity.username,
             dn,
             groups: &identity.roles,
             metadata: &identity.metadata,
             realm: &realm.name,
         };
-        let mapped = mapping::roles_for(facts).await?;
+        let mapped = self.mappings.roles_for(&facts).await.map_err(IdentifyError::Unavailable)?;
         let new: Vec<_> = mapped.into_iter().filter(|role| !identity.roles.contains(role)).collect();
         identity.roles.extend(new);
         let principal = self.user(identity, realm.clone(), AuthenticationType::Realm).await;
         let principal = Arc::new(principal.map_err(IdentifyError::Unavailable)?);
-        let stamps = self.revocations.stamp(at.begun, &[Subject::Realm(&realm.name), ROLES]);
+        let stamps = self.revocations.stamp(at.begun, &[Subject::Realm(&realm.name), ROLES, MAPPINGS]);
         Ok(Verdict::Accept(Proven { principal, until, stamps }))
     }
 
@@ -496,6 +502,8 @@ impl Proofs {
 
 /// What roles mean may change at any time.
 const ROLES: Subject<'static> = Subject::Documents(DocumentKind::Role);
+/// So may whom they are given to.
+const MAPPINGS: Subject<'static> = Subject::Documents(DocumentKind::RoleMapping);
 
 /// A key as a caller.
 fn key_principal(key: ApiKeyRecord, realm: RealmRef, authentication: AuthenticationType) -> Principal {
@@ -516,11 +524,6 @@ pub(super) fn anonymous(config: &config::Anonymous) -> Option<Identity> {
         roles: config.roles.iter().map(|role| role.as_str().into()).collect(),
         ..Identity::default()
     })
-}
-
-/// The built-in users that exist here. Nobody else can have their names.
-pub(super) fn is_reserved(username: &str) -> bool {
-    username == "elastic"
 }
 
 pub(super) const ANONYMOUS_REALM: &str = "__anonymous";

@@ -94,9 +94,11 @@ pub fn wrong_application(name: &str) -> Option<String> {
     if prefix.len() < 3 && plain == name {
         return Some(format!("An application name prefix must be at least 3 characters long (found '{prefix}')"));
     }
-    let odd = suffix.chars().find(|one| matches!(one, '"' | ',' | '/' | '<' | '>' | '?' | '\\' | '|'))?;
-    Some(format!(
-        "An application name suffix may not contain any of the characters \
-         '[' ','\"','*',',','/','<','>','?','\\','|']' (found '{odd}')"
-    ))
+    let suffix = suffix.get(1..).unwrap_or_default();
+    suffix.contains(['"', ',', '/', '<', '>', '?', '\\', '|']).then(|| {
+        format!(
+            "An application name suffix may not contain any of the characters \
+         '[' ','\"','*',',','/','<','>','?','\\','|']' (found '{suffix}')"
+        )
+    })
 }

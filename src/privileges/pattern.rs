@@ -8,7 +8,7 @@ use super::{
 
 /// A pattern, ready to match.
 #[derive(Debug)]
-pub(super) struct Pattern {
+pub struct Pattern {
     text: Box<str>,
     kind: Kind,
 }
@@ -30,7 +30,8 @@ enum Kind {
 
 impl Pattern {
     /// Reads `text`; what is no pattern matches nothing.
-    pub(super) fn new(text: &str) -> Self {
+    #[must_use]
+    pub fn new(text: &str) -> Self {
         let kind = match text.trim_end_matches('*') {
             _ if text.starts_with('/') => regex_table(text).map_or(Kind::Broken, Kind::Regex),
             "" if !text.is_empty() => Kind::All,
@@ -47,7 +48,8 @@ impl Pattern {
     }
 
     /// Whether `name` matches.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
         match &self.kind {
             Kind::All => true,
             Kind::Name => *self.text == *name,

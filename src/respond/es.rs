@@ -103,13 +103,15 @@ pub fn identified(mut exception: Exception, error: &IdentifyError, target: &str)
         exception = exception.because(Exception::argument(cause.to_string()));
     }
     match error.challenge() {
-        Some(Challenge::All) => exception.challenged(ALL),
+        Some(Challenge::All) => exception.challenged(CHALLENGES),
         Some(Challenge::TokenExpired) => exception.challenged(TOKEN_EXPIRED),
         None => exception,
     }
 }
 
-const ALL: &[&str] = &[r#"Basic realm="security", charset="UTF-8""#, r#"Bearer realm="security""#, "ApiKey"];
+/// What a 401 asks for, unless it says otherwise.
+pub(crate) const CHALLENGES: &[&str] =
+    &[r#"Basic realm="security", charset="UTF-8""#, r#"Bearer realm="security""#, "ApiKey"];
 const TOKEN_EXPIRED: &[&str] =
     &[r#"Bearer realm="security", error="invalid_token", error_description="The access token expired""#];
 

@@ -25,7 +25,7 @@ async fn missing_credentials_are_told_byte_for_byte() {
         r#""type":"security_exception","reason":"missing authentication credentials for REST request [/_security/_authenticate]",{HEADER}"#
     );
     assert_eq!(body, format!(r#"{{"error":{{"root_cause":[{{{one}}}],{one}}},"status":401}}"#));
-    assert_eq!(challenges(&response), ALL);
+    assert_eq!(challenges(&response), CHALLENGES);
     assert_eq!(response.headers()["x-auth-reason"], "no_credentials");
     assert_eq!(response.headers()["x-auth-source"], "gateway");
     assert_eq!(crate::respond::reason(response.extensions()), Some("no_credentials"));
