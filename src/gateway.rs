@@ -3,6 +3,7 @@
 use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::Api,
-    authorize::{Authorizer, Permit},
+    authorize::{Asked, Authorizer, Permit},
     body::Body,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
@@ -173,7 +174,10 @@ impl Door {
             match self.identify(&parts, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
                     let client = peer.client_ip(&parts.headers);
-                    shared.authorizer.check(&principal, client, &parts.method, parts.uri.path())?
+                    let has_body = !matches!(unread, Body::Empty);
+                    let asked =
+                        Asked { principal: &principal, client, method: &parts.method, uri: &parts.uri, has_body };
+                    shared.authorizer.check(asked, async |permit| self.ask(permit).await).await?
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, std::mem::take(unread));
@@ -190,6 +194,7 @@ impl Door {
             return Err(CredentialError::UpstreamOpen.into());
         }
 
+        let changes = shared.authorizer.is_change(&parts.method, parts.uri.path());
         let product = shared.upstream.product();
         let mode = Mode::of(shared.compatibility, product);
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
@@ -198,7 +203,7 @@ impl Door {
         let credential = self.site.credentials.choose(&permit)?;
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
-        let head = forward::head(parts, &body);
+        let head = forward::head(parts, &permit, &body);
         // Kept only where a refusal may be mended and nothing of the body is gone.
         let again = match &credential {
             Chosen::Gateway(held) if self.site.credentials.can_be_replaced() => {
@@ -219,7 +224,30 @@ impl Door {
             (Next::Explain(reason), _) => return Err(reason.into()),
             (Next::Deliver | Next::Recover, _) => answered,
         };
+        if changes && answered.0.status().is_success() {
+            shared.authorizer.forget();
+        }
         self.deliver(answered, mode, &rewrite, record).await
+    }
+
+    /// Asks the cluster what the gateway itself wants to know.
+    async fn ask(&self, permit: Permit) -> Option<Bytes> {
+        let credential = self.site.credentials.choose(&permit).ok()?;
+        let mut request =
+            forward::head(Request::new(()).into_parts().0, &permit, &Body::Empty).map(|()| Upload::empty());
+        if let Chosen::Gateway(held) = credential
+            && let Some(header) = held.header()
+        {
+            forward::attach(request.headers_mut(), header);
+        }
+        let asking = async {
+            let (response, lease) = forward::send(&self.core.pool, &permit, request, None).await.ok()?;
+            let ok = response.status() == StatusCode::OK;
+            let bytes = Body::received(response.into_body()).read(CATALOG_BYTES).await.ok()?;
+            lease.give_back(Instant::now());
+            ok.then_some(bytes)
+        };
+        tokio::time::timeout(self.core.shared.upstream.request_timeout, asking).await.ok()?
     }
 
     /// Proves who calls: mostly from memory.
@@ -370,5 +398,7 @@ impl Handle for Door {
     }
 }
 
+/// Names of some hundred thousand indices.
+const CATALOG_BYTES: u64 = 64 * 1024 * 1024;
 /// Enough for what is in flight already, and for most bodies.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(5);

@@ -81,7 +81,12 @@ impl Rejection {
     #[must_use]
     pub fn wire(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Authorize(AuthorizeError { .. }) | Self::CrossOrigin => (StatusCode::FORBIDDEN, SECURITY),
+            Self::Authorize(AuthorizeError::Denied(_) | AuthorizeError::Forbidden(_)) | Self::CrossOrigin => {
+                (StatusCode::FORBIDDEN, SECURITY)
+            }
+            Self::Authorize(AuthorizeError::Illegal(_)) => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
+            Self::Authorize(AuthorizeError::NoSuchIndex(_)) => (StatusCode::NOT_FOUND, "index_not_found_exception"),
+            Self::Authorize(AuthorizeError::Unresolved) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
             Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
             Self::Credential(CredentialError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),
             Self::Credential(
@@ -139,11 +144,11 @@ impl Rejection {
     /// What the client reads. What a store or a realm says of itself is for the log.
     fn reason(&self, target: &str) -> String {
         match self {
-            Self::Authorize(error) => format!("{error}{}", error.granted_by),
             Self::Busy(_) => "server is too busy to respond".to_owned(),
             Self::Identify(error) => error.reason(target),
             Self::Store(_) => "the security store is not available at the moment".to_owned(),
-            Self::Credential(_)
+            Self::Authorize(_)
+            | Self::Credential(_)
             | Self::CrossOrigin
             | Self::Forward(_)
             | Self::Framing(_)

@@ -24,7 +24,7 @@ fn api() -> Api {
     let Registers { users, keys, tokens, roles, .. } = registers.clone();
     let realms = Realms::new(&config.authentication, 100, registers, clock.clone(), Metrics::new(&[]), Audit::off());
     Api {
-        authorizer: Authorizer::new(Audit::off()),
+        authorizer: Authorizer::new(Audit::off(), clock.clone()),
         keys,
         users,
         tokens,
