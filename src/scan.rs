@@ -28,7 +28,7 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 pub use alias::{AliasAction, AliasBody, AliasVerb};
 pub use bulk::{Bulk, Item, Op};
 pub use contexts::contexts;
-pub use create::Creation;
+pub use create::{Creation, Mapping};
 pub use documents::{Document, DocumentKind, Documents, termvectors};
 pub use inflate::Inflate;
 pub use language::{Language, Sources};

@@ -167,3 +167,71 @@ fn option(key: &str, reader: &mut Reader<'_, '_>, mentions: &mut Vec<Mention>) -
         _ => Err(ScanError::Malformed("an alias has an unknown parameter")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::replace;
+
+    fn names<'a>(names: &'a [Name<'_>]) -> Vec<&'a str> {
+        names.iter().map(|name| &*name.text).collect()
+    }
+
+    #[test]
+    fn each_action_tells_its_indices_and_aliases() {
+        let body = br#"{"actions":[{"add":{"index":"a","alias":"x","is_write_index":true}},
+            {"remove":{"aliases":["y","z*"],"indices":["b*","c"],"must_exist":false}},{"remove_index":{"index":"d"}}]}"#;
+        let actions = AliasAction::read(body).unwrap();
+        let seen: Vec<_> = actions.iter().map(|one| (one.verb, names(&one.indices), names(&one.aliases))).collect();
+        assert_eq!(
+            seen,
+            [
+                (AliasVerb::Add, vec!["a"], vec!["x"]),
+                (AliasVerb::Remove, vec!["b*", "c"], vec!["y", "z*"]),
+                (AliasVerb::RemoveIndex, vec!["d"], vec![]),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_action_can_be_narrowed() {
+        let body = br#"{"actions":[{"remove":{"index" : "*", "alias":"*"}}]}"#;
+        let [action] = AliasAction::read(body).unwrap().try_into().unwrap();
+        let values = [
+            (action.indices_at, r#""indices":["a"]"#.to_owned()),
+            (action.aliases_at, r#""aliases":["x","y"]"#.to_owned()),
+        ];
+        let narrowed = replace(body, &values);
+        assert_eq!(narrowed, br#"{"actions":[{"remove":{"indices":["a"], "aliases":["x","y"]}}]}"#);
+    }
+
+    #[test]
+    fn the_filter_of_an_alias_is_read() {
+        let filter = r#""filter":{"terms":{"f":{"index":"b","id":"1","path":"p"}}}"#;
+        let body = format!(r#"{{"actions":[{{"add":{{"index":"a","alias":"x",{filter}}}}}]}}"#);
+        assert_eq!(AliasAction::read(body.as_bytes()).unwrap().first().unwrap().mentions.first().unwrap().index, "b");
+        let alias = AliasBody::read(format!("{{{filter}}}").as_bytes()).unwrap();
+        assert_eq!(alias.mentions.first().unwrap().index, "b");
+    }
+
+    #[test]
+    fn actions_that_name_something_twice_or_nothing_are_refused() {
+        for action in [
+            r#"{"add":{"index":"a","indices":["b"],"alias":"x"}}"#,
+            r#"{"add":{"index":"a","index":"b","alias":"x"}}"#,
+            r#"{"add":{"index":"a","alias":"x","aliases":["y"]}}"#,
+            r#"{"add":{"alias":"x"}}"#,
+            r#"{"add":{"index":"a","alias":"x","unknown":1}}"#,
+            r#"{"rename":{"index":"a"}}"#,
+        ] {
+            assert!(AliasAction::read(format!(r#"{{"actions":[{action}]}}"#).as_bytes()).is_err(), "{action}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_wins_over_the_path_is_told() {
+        let alias = AliasBody::read(br#"{"index":"b","\u0061lias":"y","routing":"1"}"#).unwrap();
+        assert_eq!((alias.index.as_deref(), alias.alias.as_deref()), (Some("b"), Some("y")));
+        assert_eq!(AliasBody::read(b""), Ok(AliasBody::default()));
+    }
+}

@@ -190,3 +190,6 @@ fn emit(piece: &Bytes, from: usize, to: usize, passed: &mut Vec<Bytes>) {
 
 /// Far more than any client writes: an index name has 255 bytes at most, an id 512.
 const ACTION_LINE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -27,3 +27,30 @@ pub fn contexts(body: &[u8]) -> Result<Vec<Name<'_>>, ScanError> {
     reader.end()?;
     Ok(ids)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_with_their_places() {
+        for (body, expected) in [
+            (r#"{"scroll":"1m","scroll_id":"a"}"#, vec![("a", r#""a""#)]),
+            (r#"{"scroll_id":["a","\u0062"]}"#, vec![("a", r#""a""#), ("b", r#""\u0062""#)]),
+            (r#"{"id":"a"}"#, vec![("a", r#""a""#)]),
+            (r#"{"pit_id":["a"]}"#, vec![("a", r#""a""#)]),
+        ] {
+            let ids = contexts(body.as_bytes()).unwrap();
+            let ids: Vec<_> = ids.iter().map(|id| (&*id.text, body.get(id.span.clone()).unwrap())).collect();
+            assert_eq!(ids, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for body in ["", "abc", r#"{"scroll_id":"a","scroll_id":"b"}"#, r#"{"x":"a"}"#, r#"{"id":{"x":1}}"#, r#"["a"]"#]
+        {
+            assert!(contexts(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}

@@ -184,3 +184,6 @@ fn option(kind: DocumentKind, key: &str, reader: &mut Reader<'_, '_>) -> Result<
         matches!(key, "_type" | "routing" | "_routing" | "version" | "_version" | "version_type" | "_version_type");
     if known || shared { reader.shallow() } else { Err(ScanError::Malformed("a document has an unknown parameter")) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -386,3 +386,6 @@ fn digits(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// Deeper than any query that a cluster accepts, shallow enough for the stack.
 const DEPTH: usize = 128;
+
+#[cfg(test)]
+mod tests;

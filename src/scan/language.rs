@@ -64,3 +64,6 @@ impl Sources {
         Ok(Self { indices, mentions: mentions.indices })
     }
 }
+
+#[cfg(test)]
+mod tests;

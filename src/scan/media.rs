@@ -52,3 +52,61 @@ pub fn keeps_every_item(filter_path: &str) -> bool {
     }
     keeps
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_told_by_its_type() {
+        for json in [
+            "application/json",
+            "Application/X-NDJSON; charset=UTF-8",
+            "application/vnd.elasticsearch+json;compatible-with=8",
+            "application/vnd.elasticsearch+x-ndjson; compatible-with=8",
+            "application/vnd.opensearch+json",
+        ] {
+            assert!(is_json(json), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_or_in_another_character_set_is_told() {
+        for other in [
+            "",
+            "application/yaml",
+            "application/cbor",
+            "application/smile",
+            "application/vnd.elasticsearch+cbor;compatible-with=8",
+            "application/json; charset=utf-16",
+            "application/json;charset=\"ibm037\"",
+            "text/plain",
+            "application/jsonx",
+            "application/x-www-form-urlencoded",
+        ] {
+            assert!(!is_json(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_answer_can_be_merged_if_it_may_be_json() {
+        assert!(accepts_json(None, None));
+        assert!(accepts_json(Some("*/*"), None));
+        assert!(accepts_json(Some("application/vnd.elasticsearch+json;compatible-with=8"), None));
+        assert!(accepts_json(Some("application/yaml"), Some("json")));
+        assert!(!accepts_json(Some("application/cbor"), None));
+        assert!(!accepts_json(Some("application/json"), Some("yaml")));
+        assert!(!accepts_json(None, Some("smile")));
+    }
+
+    #[test]
+    fn a_filter_that_may_drop_items_is_told() {
+        assert!(keeps_every_item("errors,items.*.error,items.*.status"));
+        assert!(keeps_every_item("items"));
+        for filter in
+            ["errors", "errors,items.*.error", "items.index", "items.*.*.reason", "items,-items.index", "took"]
+        {
+            assert!(!keeps_every_item(filter), "{filter}");
+        }
+    }
+}

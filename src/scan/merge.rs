@@ -172,3 +172,6 @@ fn emit(piece: &Bytes, from: usize, to: usize, answer: &mut Vec<Bytes>) {
 
 /// Longer than any key that matters.
 const KEY: usize = 16;
+
+#[cfg(test)]
+mod tests;

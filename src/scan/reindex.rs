@@ -10,9 +10,9 @@ use super::{
 /// What a reindex names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reindex<'a> {
-    /// The index expressions that it reads.
-    pub source: Vec<Name<'a>>,
-    /// Where the value of `source.index` stands: to narrow, put an array in its place.
+    /// The index expressions that it reads, comma-separated ones apart.
+    pub source: Vec<String>,
+    /// Where the value of `source.index` stands: to narrow, [`super::replace`] it by an array.
     pub source_at: Range<usize>,
     /// Whether it reads from another cluster. That one asks for nobody's rights here.
     pub remote: bool,
@@ -66,7 +66,9 @@ impl<'a> Reindex<'a> {
                 "index" => {
                     reader.peek();
                     let from = reader.at();
-                    reader.names(&mut self.source)?;
+                    let mut names = Vec::new();
+                    reader.names(&mut names)?;
+                    self.source = names.iter().flat_map(|name| name.text.split(',')).map(str::to_owned).collect();
                     self.source_at = from..reader.at();
                 }
                 "remote" => {
@@ -93,5 +95,44 @@ impl<'a> Reindex<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reindex_names_its_sources_its_destination_and_what_its_query_reads() {
+        let body = br#"{"source":{"index":"a,b*","query":{"terms":{"f":{"index":"c","id":1,"path":"p"}}}},"dest":{"index":"d"}}"#;
+        let reindex = Reindex::read(body).unwrap();
+        assert_eq!(reindex.source, ["a", "b*"]);
+        assert_eq!(body.get(reindex.source_at).unwrap(), br#""a,b*""#);
+        assert_eq!(reindex.destination.unwrap().text, "d");
+        assert_eq!(reindex.mentions.first().unwrap().index, "c");
+        assert!(!reindex.remote && !reindex.script && !reindex.creates && reindex.pipeline.is_none());
+    }
+
+    #[test]
+    fn a_reindex_tells_what_runs_elsewhere_or_writes_elsewhere() {
+        let body = br#"{"source":{"index":["a"],"remote":{"host":"http://x"}},"script":{"source":"ctx._index='b'"},
+            "dest":{"index":"d","pipeline":"p","op_type":"create"}}"#;
+        let reindex = Reindex::read(body).unwrap();
+        assert!(reindex.remote && reindex.script && reindex.creates);
+        assert_eq!(reindex.pipeline.as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn a_reindex_that_says_something_unknown_is_refused() {
+        for body in [
+            r#"{"source":{"index":"a"},"dest":{"index":"d"},"x":1}"#,
+            r#"{"source":{"index":"a"},"dest":{"index":"d","x":1}}"#,
+            r#"{"source":{"index":"a","pit":{"id":"x"}},"dest":{"index":"d"}}"#,
+            r#"{"source":{"index":"a"},"dest":{}}"#,
+            r#"{"source":{},"dest":{"index":"d"}}"#,
+            r#"{"source":{"index":"a","index":"b"},"dest":{"index":"d"}}"#,
+        ] {
+            assert!(Reindex::read(body.as_bytes()).is_err(), "{body}");
+        }
     }
 }

@@ -159,3 +159,6 @@ const DEFAULT_SHAPES: &str = "shapes";
 
 /// How many wrapper queries may be in one another.
 const WRAPPED: usize = 4;
+
+#[cfg(test)]
+mod tests;

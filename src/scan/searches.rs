@@ -211,3 +211,6 @@ fn narrow(header: &[u8], place: Place, names: &[String], out: &mut Vec<u8>) {
     out.extend_from_slice(list.as_bytes());
     out.extend_from_slice(after.unwrap_or_default());
 }
+
+#[cfg(test)]
+mod tests;

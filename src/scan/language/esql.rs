@@ -38,9 +38,12 @@ pub(super) fn sources(tokens: &[Token<'_>]) -> Result<Vec<String>, ScanError> {
             } else if !command.is_word(COMMANDS) {
                 return Err(UNCERTAIN);
             }
-        } else if token.is_word(READERS) {
-            // Within the branches of `FORK`, or what comes next in this language.
-            return Err(UNCERTAIN);
+        } else {
+            // Within the branches of `FORK`, in subqueries, or whatever comes next in this language.
+            let subquery = token.is_symbol(b'(') && rest.peek().is_some_and(|token| token.is_word(SOURCES));
+            if subquery || token.is_word(READERS) {
+                return Err(UNCERTAIN);
+            }
         }
     }
     Ok(found)
@@ -68,4 +71,7 @@ const COMMANDS: &[&str] = &[
 ];
 
 /// What reads others.
-const READERS: &[&str] = &["enrich", "from", "join", "lookup", "metrics", "promql", "ts", "view"];
+const READERS: &[&str] = &["enrich", "from", "join", "lookup"];
+
+/// What begins a query, and is a likely name of a column elsewhere.
+const SOURCES: &[&str] = &["metrics", "promql", "row", "show", "ts", "view"];
