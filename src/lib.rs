@@ -2,8 +2,8 @@
 //!
 //! Modules in the order in which a request meets them: [`listener`] accepts and decrypts,
 //! [`gateway`] is the pipeline, [`identify`] proves who calls, [`authorize`] decides what they may do,
-//! [`credential`] picks what the cluster is shown, [`forward`] sends over [`upstream`], and
-//! [`reauthenticate`] judges a refusal. [`api`] answers what searchgate serves itself and [`respond`]
+//! [`scan`] reads the bodies that name indices, [`credential`] picks what the cluster is shown,
+//! [`forward`] sends over [`upstream`], and [`reauthenticate`] judges a refusal. [`api`] answers what searchgate serves itself and [`respond`]
 //! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`] and [`tokens`].
 //! Beside the pipeline: [`demo`], a throw-away cluster to try it on.
 
@@ -31,6 +31,7 @@ pub mod privileges;
 pub mod reauthenticate;
 pub mod respond;
 pub mod roles;
+pub mod scan;
 pub mod secret;
 pub mod store;
 pub mod telemetry;

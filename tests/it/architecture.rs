@@ -17,6 +17,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("framing", &[]),
     ("path", &[]),
     ("pem", &[]),
+    ("scan", &[]),
     ("demo", &["body", "path"]),
     ("passwords", &[]),
     ("listener", &["pem"]),
