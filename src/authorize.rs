@@ -12,17 +12,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Uri, uri::PathAndQuery};
+use http::{HeaderMap, Method, Uri, uri::PathAndQuery};
 
 use crate::{
+    body::Body,
     clock::Clock,
     config::Shape,
     identify::IdentifyError,
     model::Principal,
     path,
+    scan::{self, Refused},
     telemetry::audit::{Audit, AuditEvent},
 };
 
+mod content;
 mod date_math;
 mod documents;
 mod names;
@@ -41,11 +44,15 @@ use resolve::{CATALOG, Catalog, Resolver};
 use routes::{Kind, Route, Routes, segments};
 
 /// Proof that somebody judged a request. Fields are private: only this module makes one.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Permit {
     grant: Grant,
     /// What goes on in place of the caller's target.
     target: Option<Box<PathAndQuery>>,
+    /// What was left out of the body.
+    refused: Option<Box<Refused>>,
+    /// Whether the body was read, and so goes on plain.
+    read: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -73,8 +80,8 @@ pub struct Asked<'a> {
     pub method: &'a Method,
     /// For what.
     pub uri: &'a Uri,
-    /// Whether a body follows.
-    pub has_body: bool,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
 }
 
 /// Judges requests. Cheap to clone; clones share what they know.
@@ -97,6 +104,8 @@ enum Look<'a> {
     Allowed,
     /// It depends on names.
     Names { route: &'a Route, query: Query<'a>, index: Cow<'a, str> },
+    /// It depends on what its body names, and on the names of its path unless they are `covered`.
+    Body { route: &'a Route, kind: &'static str, query: Query<'a>, index: Cow<'a, str>, covered: bool },
 }
 
 impl Permit {
@@ -119,13 +128,24 @@ impl Permit {
     }
 
     fn new(grant: Grant) -> Self {
-        Self { grant, target: None }
+        Self { grant, target: None, refused: None, read: false }
     }
 
     /// What goes on in place of the caller's path and query, if not they.
     #[must_use]
     pub fn target(&self) -> Option<&PathAndQuery> {
         self.target.as_deref()
+    }
+
+    /// Whether the body was read here, and so goes on plain and whole.
+    #[must_use]
+    pub fn has_read(&self) -> bool {
+        self.read
+    }
+
+    /// What was left out of the body, for the answer to be told.
+    pub fn take_refused(&mut self) -> Option<Refused> {
+        self.refused.take().map(|refused| *refused)
     }
 
     /// Who was judged, where somebody was.
@@ -167,25 +187,66 @@ impl Authorizer {
     pub async fn check(
         &self,
         asked: Asked<'_>,
+        body: &mut Body,
         ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
     ) -> Result<Permit, AuthorizeError> {
-        let permit = Permit::new(Grant::Principal(Arc::clone(asked.principal)));
+        let mut permit = Permit::new(Grant::Principal(Arc::clone(asked.principal)));
         if asked.principal.privileges.allows_everything() {
             return Ok(permit);
         }
-        let judged = match self.look(&asked) {
+        let judged = match self.look(&asked, !matches!(body, Body::Empty)) {
             Ok(Look::Allowed) => return Ok(permit),
             // Boxed: every request in flight keeps room for what is awaited here.
-            Ok(Look::Names { route, query, index }) => Box::pin(self.narrow(&asked, route, &query, &index, ask)).await,
+            Ok(Look::Names { route, query, index }) => {
+                let narrowed = Box::pin(self.narrow(&asked, route, &query, &index, ask)).await;
+                narrowed.map(|target| permit.target = target.map(Box::new))
+            }
+            Ok(Look::Body { route, kind, query, index, covered }) => {
+                let work = self.read(&asked, (route, kind, &query, &index, covered), body, &mut permit, ask);
+                Box::pin(work).await
+            }
             Err(error) => Err(error),
         };
         match judged {
-            Ok(target) => Ok(Permit { target: target.map(Box::new), ..permit }),
+            Ok(()) => Ok(permit),
             Err(error) => {
                 self.tell(&asked, &error);
                 Err(error)
             }
         }
+    }
+
+    /// Judges the body, and the names of the path too.
+    async fn read(
+        &self,
+        asked: &Asked<'_>,
+        (route, kind, query, index, covered): (&Route, &'static str, &Query<'_>, &str, bool),
+        body: &mut Body,
+        permit: &mut Permit,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+    ) -> Result<(), AuthorizeError> {
+        let catalog = self.catalog(ask).await?;
+        if !covered {
+            let target = self.narrow(asked, route, query, index, async |_| None).await?;
+            permit.target = target.map(Box::new);
+        }
+        let now = self.0.clock.now();
+        let whole = content::read(asked.headers, std::mem::take(body)).await?;
+        let judge = content::Judge { principal: asked.principal, route, index, catalog: &catalog, now };
+        let left = judge.judge(kind, whole)?;
+        permit.read = true;
+        if let Some(refused) = left.refused.filter(|refused| !refused.is_empty()) {
+            let accept = asked.headers.get(http::header::ACCEPT).map(|accept| accept.to_str().unwrap_or("?"));
+            if !scan::accepts_json(accept, query.format.as_deref()) {
+                return Err(AuthorizeError::Illegal("the answer to this request is given as JSON only".into()));
+            }
+            if query.filter_path {
+                permit.target = Some(Box::new(target::without_filter(asked.uri).ok_or(AuthorizeError::Unresolved)?));
+            }
+            permit.refused = Some(Box::new(refused));
+        }
+        *body = left.body.map_or(Body::Empty, Body::from);
+        Ok(())
     }
 
     /// Whether this request may go to the cluster in its own words, by somebody else's hand. A body that may name
@@ -198,9 +259,16 @@ impl Authorizer {
         if asked.principal.privileges.allows_everything() {
             return Ok(());
         }
-        let judged = match self.look(&Asked { has_body: true, ..asked }) {
+        let judged = match self.look(&asked, true) {
             Ok(Look::Allowed) => return Ok(()),
-            Ok(Look::Names { route, .. }) => Err(AuthorizeError::index(asked.principal, route.action(), On::default())),
+            Ok(Look::Body { route, covered: true, .. })
+                if route.kind == Kind::Index && narrow::covers(&asked.principal.privileges, &route.actions, "*") =>
+            {
+                return Ok(());
+            }
+            Ok(Look::Names { route, .. } | Look::Body { route, .. }) => {
+                Err(AuthorizeError::index(asked.principal, route.action(), On::default()))
+            }
             Err(error) => Err(error),
         };
         judged.inspect_err(|error| self.tell(&asked, error))
@@ -230,7 +298,7 @@ impl Authorizer {
     }
 
     /// What a request means to a limited caller, as far as that can be told without knowing what exists.
-    fn look<'a>(&'a self, asked: &Asked<'a>) -> Result<Look<'a>, AuthorizeError> {
+    fn look<'a>(&'a self, asked: &Asked<'a>, has_body: bool) -> Result<Look<'a>, AuthorizeError> {
         let (principal, path) = (asked.principal, asked.uri.path());
         let Some(route) = self.0.routes.find(asked.method, path) else {
             self.strange(asked.method, path);
@@ -250,24 +318,26 @@ impl Authorizer {
         if let Some(action) = cluster_actions().find(|action| !privileges.allows_cluster_action(action)) {
             return Err(AuthorizeError::cluster(principal, action, false));
         }
-        // What a query names besides indices, and what a body does, is not for callers who may not do all.
-        let reads_body = asked.has_body && route.body.is_some();
-        if query.opaque.is_some() || reads_body && route.kind != Kind::Cluster {
-            self.somewhere(principal, route)?;
+        // What a query names besides indices is not for callers who may not do all.
+        if query.opaque.is_some() {
+            somewhere(principal, route)?;
             return Err(AuthorizeError::everything(principal, action));
         }
+        let body = route.body.filter(|_| has_body);
         match route.kind {
             Kind::Cluster if query.index.is_some() && !action.starts_with("cluster:monitor/") => {
                 return Err(AuthorizeError::everything(principal, action));
             }
-            Kind::Cluster | Kind::Free => return Ok(Look::Allowed),
-            Kind::Context | Kind::Everything | Kind::Items | Kind::Language => {
-                if matches!(route.kind, Kind::Items | Kind::Language) {
-                    self.somewhere(principal, route)?;
+            Kind::Cluster if body.is_none() => return Ok(Look::Allowed),
+            Kind::Free => return Ok(Look::Allowed),
+            Kind::Context | Kind::Everything => return Err(AuthorizeError::everything(principal, action)),
+            Kind::Items | Kind::Language => {
+                somewhere(principal, route)?;
+                if body.is_none() {
+                    return Err(AuthorizeError::everything(principal, action));
                 }
-                return Err(AuthorizeError::everything(principal, action));
             }
-            Kind::Alias | Kind::Concrete | Kind::Index => {}
+            Kind::Alias | Kind::Cluster | Kind::Concrete | Kind::Index => {}
         }
         let index = match route.index.and_then(|at| segments(path).nth(at)) {
             Some(raw) if raw.contains('%') => Cow::Owned(path::decode(raw).unwrap_or_default()),
@@ -279,9 +349,18 @@ impl Authorizer {
             Kind::Concrete => {
                 !index.contains(SPECIAL) && documents::covers(privileges, route, asked.method, &query, &index)
             }
+            Kind::Cluster | Kind::Items | Kind::Language => true,
             _ => false,
         };
-        Ok(if covered { Look::Allowed } else { Look::Names { route, query, index } })
+        Ok(match body {
+            // These two name all in their bodies.
+            Some(kind) => {
+                let covered = covered || matches!(kind, "aliases" | "reindex");
+                Look::Body { route, kind, query, index, covered }
+            }
+            None if covered => Look::Allowed,
+            None => Look::Names { route, query, index },
+        })
     }
 
     /// What a request means once it is known what exists: `None` where it goes on as it came.
@@ -313,7 +392,7 @@ impl Authorizer {
         if route.no_wildcards && (index.contains('*') || expression == Expression::All) {
             return Err(AuthorizeError::Illegal("Wildcard expressions or all indices are not allowed".into()));
         }
-        self.somewhere(principal, route)?;
+        somewhere(principal, route)?;
         let options = Options::of(route, query)?;
         let aliases = route.kind == Kind::Alias;
         let catalog = if aliases || narrow::needs_catalog(&expression) { Some(self.catalog(ask).await?) } else { None };
@@ -352,18 +431,13 @@ impl Authorizer {
     }
 
     async fn catalog(&self, ask: impl AsyncFnOnce(Permit) -> Option<Bytes>) -> Result<Arc<Catalog>, AuthorizeError> {
-        let permit = Permit { grant: Grant::Gateway, target: Some(Box::new(PathAndQuery::from_static(CATALOG))) };
+        let permit = Permit {
+            grant: Grant::Gateway,
+            target: Some(Box::new(PathAndQuery::from_static(CATALOG))),
+            refused: None,
+            read: false,
+        };
         self.0.resolver.catalog(async || ask(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
-    }
-
-    /// Refuses whoever may do it nowhere, whatever is named.
-    #[expect(clippy::unused_self, reason = "reads as a step of the judgement")]
-    fn somewhere(&self, principal: &Principal, route: &Route) -> Result<(), AuthorizeError> {
-        let nowhere = |action: &&'static str| !principal.privileges.allows_index_action_somewhere(action);
-        match narrow::index_actions(&route.actions).find(nowhere) {
-            Some(action) => Err(AuthorizeError::index(principal, action, On::default())),
-            None => Ok(()),
-        }
     }
 
     /// Logs once that the table does not know a route.
@@ -398,6 +472,15 @@ impl Authorizer {
             reason: action,
             ..AuditEvent::default()
         });
+    }
+}
+
+/// Refuses whoever may do it nowhere, whatever is named.
+fn somewhere(principal: &Principal, route: &Route) -> Result<(), AuthorizeError> {
+    let nowhere = |action: &&'static str| !principal.privileges.allows_index_action_somewhere(action);
+    match narrow::index_actions(&route.actions).find(nowhere) {
+        Some(action) => Err(AuthorizeError::index(principal, action, On::default())),
+        None => Ok(()),
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     path::{self, Route},
     reauthenticate::{self, Facts, Next},
     respond::{self, Rejection},
+    scan::{Merge, Refused},
     telemetry::{
         access::AccessLog,
         audit::Audit,
@@ -163,7 +164,7 @@ impl Door {
             sidecar::check(&parts, &self.site.hosts)?;
         }
 
-        let permit = if let Some(bare) = Permit::options(&parts.method) {
+        let mut permit = if let Some(bare) = Permit::options(&parts.method) {
             if route != Route::Cluster {
                 return Ok(self.own(shared.api.options(&parts), record));
             }
@@ -174,10 +175,14 @@ impl Door {
             match self.identify(&parts, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
                     let client = peer.client_ip(&parts.headers);
-                    let has_body = !matches!(unread, Body::Empty);
-                    let asked =
-                        Asked { principal: &principal, client, method: &parts.method, uri: &parts.uri, has_body };
-                    shared.authorizer.check(asked, async |permit| self.ask(permit).await).await?
+                    let asked = Asked {
+                        principal: &principal,
+                        client,
+                        method: &parts.method,
+                        uri: &parts.uri,
+                        headers: &parts.headers,
+                    };
+                    shared.authorizer.check(asked, unread, async |permit| self.ask(permit).await).await?
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, std::mem::take(unread));
@@ -194,6 +199,18 @@ impl Door {
             return Err(CredentialError::UpstreamOpen.into());
         }
 
+        let refused = permit.take_refused();
+        if permit.has_read() {
+            parts.headers.remove(header::CONTENT_ENCODING);
+            let length = http_body::Body::size_hint(unread).lower();
+            parts.headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        if let Some(refused) = &refused {
+            if matches!(unread, Body::Empty) {
+                return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
+            }
+            parts.headers.remove(header::ACCEPT_ENCODING); // the answer is read here
+        }
         let changes = shared.authorizer.is_change(&parts.method, parts.uri.path());
         let product = shared.upstream.product();
         let mode = Mode::of(shared.compatibility, product);
@@ -227,7 +244,27 @@ impl Door {
         if changes && answered.0.status().is_success() {
             shared.authorizer.forget();
         }
-        self.deliver(answered, mode, &rewrite, record).await
+        let delivered = self.deliver(answered, mode, &rewrite, record).await?;
+        match refused {
+            Some(refused) if delivered.status() == StatusCode::OK => Box::pin(self.merge(delivered, refused)).await,
+            _ => Ok(delivered),
+        }
+    }
+
+    /// Puts what was left out of a request into its answer.
+    async fn merge(&self, answered: Response<Answer>, refused: Refused) -> Result<Response<Answer>, Rejection> {
+        let (mut parts, answer) = answered.into_parts();
+        let patience = self.core.shared.upstream.request_timeout;
+        let whole = tokio::time::timeout(patience, http_body_util::Limited::new(answer, MERGED_BYTES).collect())
+            .await
+            .map_err(|_| forward::ForwardError::TimedOut)?
+            .map_err(|_| forward::ForwardError::Interrupted)?
+            .to_bytes();
+        let (mut merge, mut pieces) = (Merge::new(refused), Vec::new());
+        merge.push(&whole, &mut pieces);
+        let body = Bytes::from(pieces.concat());
+        parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
+        Ok(Response::from_parts(parts, Answer::new(Body::from(body), None)))
     }
 
     /// Asks the cluster what the gateway itself wants to know.
@@ -398,6 +435,9 @@ impl Handle for Door {
     }
 }
 
+/// What the answer to a request may hold that is answered here in part.
+const MERGED_BYTES: usize = 256 * 1024 * 1024;
+const X_OPAQUE_ID: header::HeaderName = header::HeaderName::from_static("x-opaque-id");
 /// Names of some hundred thousand indices.
 const CATALOG_BYTES: u64 = 64 * 1024 * 1024;
 /// Enough for what is in flight already, and for most bodies.

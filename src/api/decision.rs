@@ -45,7 +45,7 @@ pub(super) fn decide(
                 client: peer.client_ip(&parts.headers),
                 method: &method,
                 uri: &target,
-                has_body: true,
+                headers: &parts.headers,
             })
             .map_err(|error| Failure::Rejection(error.into()))?;
     }

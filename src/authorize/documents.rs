@@ -119,10 +119,10 @@ fn actions(route: &Route, method: &Method, query: &Query<'_>) -> [Option<&'stati
 }
 
 const INDEX: &str = "indices:data/write/index";
-const INDEX_OP: &str = "indices:data/write/index:op_type/index";
-const CREATE_OP: &str = "indices:data/write/index:op_type/create";
-const DELETE: &str = "indices:data/write/delete";
-const UPDATE: &str = "indices:data/write/update";
+pub(super) const INDEX_OP: &str = "indices:data/write/index:op_type/index";
+pub(super) const CREATE_OP: &str = "indices:data/write/index:op_type/create";
+pub(super) const DELETE: &str = "indices:data/write/delete";
+pub(super) const UPDATE: &str = "indices:data/write/update";
 const BULK: &str = "indices:data/write/bulk";
-const BULK_SHARD: &str = "indices:data/write/bulk[s]";
-const AUTO_CREATE: &str = "indices:admin/auto_create";
+pub(super) const BULK_SHARD: &str = "indices:data/write/bulk[s]";
+pub(super) const AUTO_CREATE: &str = "indices:admin/auto_create";

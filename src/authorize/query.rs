@@ -18,6 +18,10 @@ pub(super) struct Query<'a> {
     pub(super) expand_wildcards: Option<Cow<'a, str>>,
     /// `op_type`.
     pub(super) op_type: Option<Cow<'a, str>>,
+    /// `format`.
+    pub(super) format: Option<Cow<'a, str>>,
+    /// Whether parts of the answer are chosen.
+    pub(super) filter_path: bool,
     /// `help`.
     pub(super) help: Option<Cow<'a, str>>,
     /// Whether something stands in it that names what this module does not read: a body, a pipeline, a context.
@@ -38,6 +42,11 @@ impl<'a> Query<'a> {
                 "allow_no_indices" => &mut query.allow_no_indices,
                 "expand_wildcards" => &mut query.expand_wildcards,
                 "op_type" => &mut query.op_type,
+                "format" => &mut query.format,
+                "filter_path" => {
+                    query.filter_path = true;
+                    continue;
+                }
                 "help" => &mut query.help,
                 other => {
                     if let Some(known) = OPAQUE.iter().find(|known| **known == other)

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use http::uri::PathAndQuery;
+use http::{Uri, uri::PathAndQuery};
 
 use super::routes::{Route, segments};
+use crate::path;
 
 /// Puts lists of names where a route has them: `index`, and `name` where that is given.
 ///
@@ -49,6 +50,17 @@ pub(super) fn rewrite(
         push(&mut target, '=', names, NOTHING);
     }
     if target.len() > LONGEST { None } else { PathAndQuery::try_from(target).ok() }
+}
+
+/// A target without `filter_path`: items are counted in the answer.
+pub(super) fn without_filter(uri: &Uri) -> Option<PathAndQuery> {
+    let pairs = uri.query().unwrap_or_default().split(['&', ';']);
+    let kept = pairs.filter(|pair| {
+        let key = pair.split('=').next().unwrap_or_default();
+        path::decode(key).is_ok_and(|key| key != "filter_path")
+    });
+    let query = kept.collect::<Vec<_>>().join("&");
+    PathAndQuery::try_from(format!("{}?{query}", uri.path())).ok()
 }
 
 fn push(target: &mut String, before: char, names: &[String], nothing: &str) {

@@ -30,21 +30,24 @@ fn named(name: &str, descriptor: Value) -> Map<String, Value> {
 }
 
 fn ask(principal: &Principal, method: &str, target: &str) -> Result<Permit, AuthorizeError> {
-    asked(principal, method, target, false)
+    asked(principal, method, target, "").map(|(permit, _)| permit)
 }
 
 /// What becomes of a request, before a cluster with the indices `a1`, `a2`, `b1`, hidden `h1`, closed `c1` and the
 /// alias `al` of `a1`.
-fn asked(principal: &Principal, method: &str, target: &str, has_body: bool) -> Result<Permit, AuthorizeError> {
+fn asked(principal: &Principal, method: &str, target: &str, body: &str) -> Result<(Permit, Body), AuthorizeError> {
     let authorizer = Authorizer::new(Audit::off(), Clock::anchored(Timestamp::from_millis(1_795_557_253_007)));
     let (principal, method, uri) = (Arc::new(principal.clone()), method.parse().unwrap(), target.parse().unwrap());
-    let asked = Asked { principal: &principal, client: None, method: &method, uri: &uri, has_body };
+    let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, "application/json".parse().unwrap())]);
+    let asked = Asked { principal: &principal, client: None, method: &method, uri: &uri, headers: &headers };
+    let mut body = Body::from(body.to_owned());
     let answer = async |permit: Permit| {
         assert_eq!(permit.target().unwrap(), CATALOG);
         Some(Bytes::from_static(EXISTING))
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(authorizer.check(asked, answer))
+    let permit = runtime.block_on(authorizer.check(asked, &mut body, answer))?;
+    Ok((permit, body))
 }
 
 const EXISTING: &[u8] = br#"{"indices":[{"name":"a1","attributes":["open"]},{"name":"a2","attributes":["open"]},
@@ -341,8 +344,92 @@ fn backing_indices_are_covered_by_their_data_stream() {
 fn a_cluster_that_does_not_answer_opens_nothing() {
     let authorizer = Authorizer::new(Audit::off(), Clock::system());
     let (principal, method, uri) = (Arc::new(holder(&["a1"], &["read"])), Method::GET, Uri::from_static("/_search"));
-    let asked = Asked { principal: &principal, client: None, method: &method, uri: &uri, has_body: false };
+    let asked = Asked { principal: &principal, client: None, method: &method, uri: &uri, headers: &HeaderMap::new() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let refused = runtime.block_on(authorizer.check(asked, async |_| None)).unwrap_err();
+    let refused = runtime.block_on(authorizer.check(asked, &mut Body::Empty, async |_| None)).unwrap_err();
     assert!(matches!(refused, AuthorizeError::Unresolved));
+}
+
+/// What goes on of a body that a caller with these privileges on `a*` sends.
+fn body_of(privileges: &[&str], target: &str, body: &str) -> Result<String, AuthorizeError> {
+    match asked(&holder(&["a*"], privileges), "POST", target, body)?.1 {
+        Body::Full(bytes) => Ok(String::from_utf8(bytes.to_vec()).unwrap()),
+        _ => Ok(String::new()),
+    }
+}
+
+#[test]
+fn a_search_may_name_in_its_body_what_the_caller_may_read() {
+    let lookup = |index| format!(r#"{{"query":{{"terms":{{"f":{{"index":"{index}","id":"1","path":"p"}}}}}}}}"#);
+    assert_eq!(body_of(&["read"], "/a1/_search", &lookup("a2")).unwrap(), lookup("a2"));
+    let error = body_of(&["read"], "/a1/_search", &lookup("b1")).unwrap_err().to_string();
+    assert!(error.starts_with("action [indices:data/read/get]") && error.contains(" on indices [b1],"), "{error}");
+    assert!(body_of(&["read"], "/a1/_search", r#"{"pit":{"id":"x"}}"#).is_err());
+    assert!(body_of(&["read"], "/a1/_search", r#"{"query":{},"query":{}}"#).is_err(), "a repeated key");
+}
+
+#[test]
+fn a_search_with_a_body_narrows_like_one_without() {
+    let (permit, _) = asked(&holder(&["a1"], &["read"]), "POST", "/_search", "{}").unwrap();
+    assert_eq!(permit.target().unwrap(), "/a1/_search");
+}
+
+#[test]
+fn refused_items_of_a_bulk_are_cut_out() {
+    let (mine, theirs) = ("{\"index\":{\"_index\":\"a1\"}}\n{}\n", "{\"index\":{\"_index\":\"b1\"}}\n{}\n");
+    assert_eq!(body_of(&["write"], "/_bulk", &format!("{mine}{theirs}{mine}")).unwrap(), format!("{mine}{mine}"));
+    assert_eq!(body_of(&["write"], "/_bulk", theirs).unwrap(), "");
+    let create = "{\"index\":{\"_index\":\"a-new\"}}\n{}\n";
+    assert_eq!(body_of(&["write"], "/_bulk", create).unwrap(), "", "it may not be created");
+    assert_eq!(body_of(&["write", "create_index"], "/_bulk", create).unwrap(), create);
+    assert!(body_of(&["read"], "/_bulk", mine).is_err(), "no write anywhere");
+}
+
+#[test]
+fn searches_of_a_multi_search_are_narrowed_or_refused() {
+    let narrowed = body_of(&["read"], "/_msearch", "{}\n{}\n{\"index\":\"b1\"}\n{}\n").unwrap();
+    assert!(narrowed.contains("\"a1\"") && narrowed.contains("\"a2\"") && !narrowed.contains("b1"), "{narrowed}");
+}
+
+#[test]
+fn documents_of_others_are_not_asked_for() {
+    let body = r#"{"docs":[{"_index":"a1","_id":"1"},{"_index":"b1","_id":"1"}]}"#;
+    let left = body_of(&["read"], "/_mget", body).unwrap();
+    assert!(left.contains("a1") && !left.contains("b1"), "{left}");
+}
+
+#[test]
+fn what_would_read_or_write_later_in_the_name_of_the_cluster_is_refused() {
+    let mapping = r#"{"runtime":{"r":{"type":"lookup","target_index":"b1"}}}"#;
+    assert!(body_of(&["manage"], "/a1/_mapping", mapping).is_err());
+    assert!(body_of(&["manage"], "/a1/_mapping", r#"{"properties":{"q":{"type":"percolator"}}}"#).is_err());
+    assert!(body_of(&["manage"], "/a1/_mapping", r#"{"properties":{"q":{"type":"keyword"}}}"#).is_ok());
+    let caller = holder(&["a*"], &["manage"]);
+    let settings = |body| asked(&caller, "PUT", "/a1/_settings", body);
+    assert!(settings(r#"{"index":{"default_pipeline":"p"}}"#).is_err());
+    assert!(settings(r#"{"index":{"refresh_interval":"1s"}}"#).is_ok());
+}
+
+#[test]
+fn an_alias_is_not_named_anew_by_a_body() {
+    let caller = holder(&["a*"], &["manage"]);
+    assert!(asked(&caller, "PUT", "/a1/_alias/a-x", r#"{"index":"b1"}"#).is_err());
+    assert!(asked(&caller, "PUT", "/a1/_alias/a-x", r#"{"routing":"1"}"#).is_ok());
+    let actions = |index| format!(r#"{{"actions":[{{"add":{{"index":"{index}","alias":"a-x"}}}}]}}"#);
+    assert!(asked(&caller, "POST", "/_aliases", &actions("a1")).is_ok());
+    assert!(asked(&caller, "POST", "/_aliases", &actions("b1")).is_err());
+}
+
+#[test]
+fn another_proxy_may_pass_on_what_needs_no_other_words() {
+    let authorizer = Authorizer::new(Audit::off(), Clock::system());
+    let may = |caller: Principal, method: Method, target: &'static str| {
+        let (principal, uri) = (Arc::new(caller), Uri::from_static(target));
+        let headers = HeaderMap::new();
+        let asked = Asked { principal: &principal, client: None, method: &method, uri: &uri, headers: &headers };
+        authorizer.check_as_it_is(asked).is_ok()
+    };
+    assert!(may(holder(&["a1"], &["read"]), Method::GET, "/a1/_doc/1"));
+    assert!(!may(holder(&["a1"], &["read"]), Method::GET, "/a1/_search"), "a body may name others");
+    assert!(!may(holder(&["a1"], &["read"]), Method::GET, "/*/_stats"), "it would have to be narrowed");
 }

@@ -28,7 +28,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("tokens", &["store"]),
     ("roles", &["store", "users"]),
     ("identify", &["users", "keys", "tokens", "roles", "store", "passwords", "listener", "upstream"]),
-    ("authorize", &["identify"]),
+    ("authorize", &["identify", "body", "path", "scan"]),
     ("credential", &["authorize"]),
     ("compatibility", &["body", "listener", "upstream"]),
     ("forward", &["authorize", "credential", "upstream", "listener", "body"]),
