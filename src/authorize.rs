@@ -392,16 +392,32 @@ impl Authorizer {
         if route.no_wildcards && (index.contains('*') || expression == Expression::All) {
             return Err(AuthorizeError::Illegal("Wildcard expressions or all indices are not allowed".into()));
         }
-        somewhere(principal, route)?;
         let options = Options::of(route, query)?;
+        let nowhere = somewhere(principal, route);
+        // A search is resolved before it is judged; all else is not.
+        if nowhere.is_err() && !RESOLVED_FIRST.contains(&route.action()) {
+            let asked = index.split(',').filter(|name| !name.is_empty());
+            let action = narrow::index_actions(&route.actions)
+                .find(|action| !principal.privileges.allows_index_action_somewhere(action));
+            return Err(AuthorizeError::index(principal, action.unwrap_or(route.action()), On::names(asked)));
+        }
         let aliases = route.kind == Kind::Alias;
         let catalog = if aliases || narrow::needs_catalog(&expression) { Some(self.catalog(ask).await?) } else { None };
         let narrowing = Narrowing { principal, actions: &route.actions, options, catalog: catalog.as_deref() };
         let left = narrowing.narrow(&expression)?;
+        nowhere?;
         let Some(catalog) = catalog.filter(|_| aliases) else { return self.rewritten(asked, route, Some(&left), None) };
         let name = route.name.and_then(|at| segments(asked.uri.path()).nth(at)).unwrap_or_default();
         let name = path::decode(name).unwrap_or_default();
-        let names = aliases_left(principal, route, &name, &catalog)?;
+        let mut names = aliases_left(principal, route, &name, &catalog)?;
+        if asked.method != Method::PUT
+            && asked.method != Method::POST
+            && !left.is_empty()
+            && name.contains('*') | name.is_empty()
+        {
+            // One that is none of these would be missing.
+            names.retain(|name| left.iter().any(|index| catalog.is_alias_of(name, index)));
+        }
         if route.action() == ALIASES {
             if left.is_empty() {
                 return Err(AuthorizeError::NoSuchIndex(index.into()));
@@ -521,6 +537,8 @@ const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
 const ALIASES: &str = "indices:admin/aliases";
 /// What a name of one index does not hold.
 const SPECIAL: [char; 6] = ['*', '<', ':', ',', '-', '.'];
+/// Actions whose names are resolved before anything is judged.
+const RESOLVED_FIRST: [&str; 2] = ["indices:data/read/search", "indices:data/read/field_caps"];
 /// Last words of a `POST` that makes, removes or renames something.
 const CHANGES: [&str; 6] = ["_alias", "_aliases", "_close", "_open", "_restore", "_rollover"];
 /// Shapes that are remembered.

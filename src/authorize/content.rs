@@ -280,6 +280,9 @@ impl Judge<'_> {
 
     fn one_search(&self, item: &SearchItem<'_>) -> Result<SearchJudgement, AuthorizeError> {
         self.search(&item.mentions)?;
+        if item.indices.iter().flatten().any(|index| index.is_empty()) {
+            return Err(AuthorizeError::index(self.principal, SEARCH, On::default()));
+        }
         let text = match &item.indices {
             Some(indices) => Cow::Owned(indices.join(",")),
             None => Cow::Borrowed(self.index),

@@ -30,7 +30,7 @@ pub(super) fn concrete<'a>(
     let action = route.action();
     let illegal = |text: String| Err(AuthorizeError::Illegal(text.into()));
     if !principal.privileges.allows_index_action_somewhere(action) && !route.auto_create {
-        return Err(AuthorizeError::index(principal, action, On::default()));
+        return Err(AuthorizeError::index(principal, action, On::names([text])));
     }
     if matches!(text, "_all" | "") {
         return illegal(format!(

@@ -25,8 +25,11 @@ pub(super) struct Catalog {
 /// What a name stands for.
 #[derive(Debug)]
 pub(super) enum Entry {
-    /// Several indices, or one.
-    Alias,
+    /// Of several indices, or of one.
+    Alias {
+        /// These.
+        indices: Box<[Box<str>]>,
+    },
     /// Backing indices.
     DataStream,
     /// An index.
@@ -114,7 +117,7 @@ impl Catalog {
             let entry = Entry::Index { closed: has("closed"), hidden: has("hidden"), data_stream: index.data_stream };
             entries.insert(index.name, entry);
         }
-        entries.extend(answer.aliases.into_iter().map(|alias| (alias.name, Entry::Alias)));
+        entries.extend(answer.aliases.into_iter().map(|alias| (alias.name, Entry::Alias { indices: alias.indices })));
         entries.extend(answer.data_streams.into_iter().map(|stream| (stream.name, Entry::DataStream)));
         Some(Self { entries })
     }
@@ -134,9 +137,18 @@ impl Catalog {
         found
     }
 
+    /// Whether `name` is an alias of `index`, or that itself.
+    pub(super) fn is_alias_of(&self, name: &str, index: &str) -> bool {
+        let indices = match self.entries.get(name) {
+            Some(Entry::Alias { indices }) => &**indices,
+            _ => &[],
+        };
+        name == index || indices.iter().any(|found| **found == *index)
+    }
+
     /// Names of all aliases that match, sorted.
     pub(super) fn aliases<'a>(&'a self, pattern: &str) -> Vec<&'a str> {
-        let aliases = self.entries.iter().filter(|(_, entry)| matches!(entry, Entry::Alias));
+        let aliases = self.entries.iter().filter(|(_, entry)| matches!(entry, Entry::Alias { .. }));
         let mut found: Vec<&str> =
             aliases.map(|(name, _)| &**name).filter(|name| names::matches(pattern, name)).collect();
         found.sort_unstable();
@@ -153,7 +165,7 @@ impl Entry {
                 (if *closed { expand.closed } else { expand.open }) && (!*hidden || said)
             }
             // The cluster does not tell which of them are hidden: those that look so are taken for it.
-            Self::Alias | Self::DataStream => !dotted || said,
+            Self::Alias { .. } | Self::DataStream => !dotted || said,
         }
     }
 }
@@ -176,6 +188,8 @@ struct Index {
 #[derive(Deserialize)]
 struct Named {
     name: Box<str>,
+    #[serde(default)]
+    indices: Box<[Box<str>]>,
 }
 
 /// What the cluster is asked, with `GET`.

@@ -53,7 +53,7 @@ fn asked(principal: &Principal, method: &str, target: &str, body: &str) -> Resul
 const EXISTING: &[u8] = br#"{"indices":[{"name":"a1","attributes":["open"]},{"name":"a2","attributes":["open"]},
     {"name":"b1","attributes":["open"]},{"name":"h1","attributes":["hidden","open"]},
     {"name":"c1","attributes":["closed"]},{"name":".ds-x-1","attributes":["hidden","open"],"data_stream":"x"}],
-    "aliases":[{"name":"al"}],"data_streams":[{"name":"x"}]}"#;
+    "aliases":[{"name":"al","indices":["a1"]}],"data_streams":[{"name":"x"}]}"#;
 
 /// A caller with these privileges on these names.
 fn holder(names: &[&str], privileges: &[&str]) -> Principal {
@@ -92,14 +92,18 @@ fn a_user_who_may_less_is_refused_with_roles_sorted_and_lost_ones_named() {
     assert_eq!(
         error.to_string(),
         "action [indices:data/read/search] is unauthorized for user [u] with effective roles [r1,r2] \
-         (assigned roles [gone,zz] were not found), this action is granted by the index privileges [read,all]"
+         (assigned roles [gone,zz] were not found) on indices [logs], this action is granted by the index privileges [read,all]"
     );
 }
 
 #[test]
 fn a_user_without_roles_is_refused() {
     let error = check(principal(&[], Privileges::default())).unwrap_err();
-    assert!(error.to_string().contains("is unauthorized for user [u] with effective roles [], this action"));
+    assert!(
+        error
+            .to_string()
+            .contains("is unauthorized for user [u] with effective roles [] on indices [logs], this action")
+    );
 }
 
 #[test]
@@ -148,9 +152,17 @@ fn what_leaves_nothing_is_missing_where_that_is_not_allowed() {
 #[test]
 fn a_caller_without_the_action_anywhere_is_refused_whatever_it_names() {
     let nobody = holder(&["a1"], &["monitor"]);
-    for target in ["/_search", "/a*/_search", "/a2/_search"] {
+    for (target, on) in [
+        ("/_search", ""),
+        ("/a*/_search", ""),
+        ("/a2/_search", " on indices [a2]"),
+        ("/_mapping", ""),
+        ("/a*/_mapping", " on indices [a*]"),
+        ("/zz,a1/_mapping", " on indices [a1,zz]"),
+        ("/a*/_doc/1", " on indices [a*]"),
+    ] {
         let error = ask(&nobody, "GET", target).unwrap_err().to_string();
-        assert!(error.ends_with("[r], this action is granted by the index privileges [read,all]"), "{error}");
+        assert!(error.contains(&format!("[r]{on}, this action is granted by")), "{target}: {error}");
     }
 }
 
