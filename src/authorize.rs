@@ -347,7 +347,9 @@ impl Authorizer {
         let covered = match route.kind {
             Kind::Index => !route.no_wildcards && narrow::covers(privileges, &route.actions, &index),
             Kind::Concrete => {
-                !index.contains(SPECIAL) && documents::covers(privileges, route, asked.method, &query, &index)
+                route.target.is_none()
+                    && !index.contains(SPECIAL)
+                    && documents::covers(privileges, route, asked.method, &query, &index)
             }
             Kind::Cluster | Kind::Items | Kind::Language => true,
             _ => false,
@@ -382,11 +384,16 @@ impl Authorizer {
                 None
             };
             documents::judge(principal, route, asked.method, query, &name, known.as_deref())?;
-            return if name == index {
-                Ok(None)
-            } else {
-                self.rewritten(asked, route, Some(&[name.into_owned()]), None)
-            };
+            let target = route.target.and_then(|at| segments(asked.uri.path()).nth(at)).map(path::decode);
+            if let Some(target) = target
+                && !principal.privileges.allows_no_more_on(&target.unwrap_or_default(), &name)
+            {
+                return Err(AuthorizeError::Forbidden(
+                    "Resizing an index is not allowed when the target index has more permissions than the source index"
+                        .into(),
+                ));
+            }
+            return if name == index { Ok(None) } else { rewritten(asked, route, Some(&[name.into_owned()]), None) };
         }
         let expression = narrow::read(index, now)?;
         if route.no_wildcards && (index.contains('*') || expression == Expression::All) {
@@ -406,19 +413,21 @@ impl Authorizer {
         let narrowing = Narrowing { principal, actions: &route.actions, options, catalog: catalog.as_deref() };
         let left = narrowing.narrow(&expression)?;
         nowhere?;
-        let Some(catalog) = catalog.filter(|_| aliases) else { return self.rewritten(asked, route, Some(&left), None) };
+        let Some(catalog) = catalog.filter(|_| aliases) else { return rewritten(asked, route, Some(&left), None) };
         let name = route.name.and_then(|at| segments(asked.uri.path()).nth(at)).unwrap_or_default();
         let name = path::decode(name).unwrap_or_default();
         let mut names = aliases_left(principal, route, &name, &catalog)?;
-        if asked.method != Method::PUT
-            && asked.method != Method::POST
-            && !left.is_empty()
-            && name.contains('*') | name.is_empty()
+        if route.action() != ALIASES
+            && route.index_belongs.or(route.index).is_some()
+            && (name.is_empty() || name.contains('*'))
         {
             // One that is none of these would be missing.
             names.retain(|name| left.iter().any(|index| catalog.is_alias_of(name, index)));
         }
         if route.action() == ALIASES {
+            if name.is_empty() {
+                return Err(AuthorizeError::everything(principal, ALIASES));
+            }
             if left.is_empty() {
                 return Err(AuthorizeError::NoSuchIndex(index.into()));
             }
@@ -430,20 +439,7 @@ impl Authorizer {
             }
         }
         let index = (route.index.is_some() || route.index_belongs.is_some()).then_some(&*left);
-        self.rewritten(asked, route, index, Some(&names))
-    }
-
-    fn rewritten(
-        &self,
-        asked: &Asked<'_>,
-        route: &Route,
-        index: Option<&[String]>,
-        name: Option<&[String]>,
-    ) -> Result<Option<PathAndQuery>, AuthorizeError> {
-        let target = target::rewrite(route, asked.uri.path(), asked.uri.query(), index, name);
-        target
-            .map(Some)
-            .ok_or_else(|| AuthorizeError::Illegal("the names that are left are too many for one request".into()))
+        rewritten(asked, route, index, Some(&names))
     }
 
     async fn catalog(&self, ask: impl AsyncFnOnce(Permit) -> Option<Bytes>) -> Result<Arc<Catalog>, AuthorizeError> {
@@ -489,6 +485,19 @@ impl Authorizer {
             ..AuditEvent::default()
         });
     }
+}
+
+/// The same request about other names.
+fn rewritten(
+    asked: &Asked<'_>,
+    route: &Route,
+    index: Option<&[String]>,
+    name: Option<&[String]>,
+) -> Result<Option<PathAndQuery>, AuthorizeError> {
+    let target = target::rewrite(route, asked.uri.path(), asked.uri.query(), index, name);
+    target
+        .map(Some)
+        .ok_or_else(|| AuthorizeError::Illegal("the names that are left are too many for one request".into()))
 }
 
 /// Refuses whoever may do it nowhere, whatever is named.
@@ -538,7 +547,8 @@ const ALIASES: &str = "indices:admin/aliases";
 /// What a name of one index does not hold.
 const SPECIAL: [char; 6] = ['*', '<', ':', ',', '-', '.'];
 /// Actions whose names are resolved before anything is judged.
-const RESOLVED_FIRST: [&str; 2] = ["indices:data/read/search", "indices:data/read/field_caps"];
+const RESOLVED_FIRST: [&str; 3] =
+    ["indices:admin/resolve/index", "indices:data/read/field_caps", "indices:data/read/search"];
 /// Last words of a `POST` that makes, removes or renames something.
 const CHANGES: [&str; 6] = ["_alias", "_aliases", "_close", "_open", "_restore", "_rollover"];
 /// Shapes that are remembered.

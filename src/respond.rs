@@ -84,12 +84,11 @@ impl Rejection {
             Self::Authorize(AuthorizeError::Denied(_) | AuthorizeError::Forbidden(_)) | Self::CrossOrigin => {
                 (StatusCode::FORBIDDEN, SECURITY)
             }
-            Self::Authorize(AuthorizeError::Illegal(_)) => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
             Self::Authorize(AuthorizeError::NoSuchIndex(_)) => (StatusCode::NOT_FOUND, "index_not_found_exception"),
-            Self::Authorize(AuthorizeError::Unresolved) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
             Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
             Self::Credential(CredentialError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),
-            Self::Credential(
+            Self::Authorize(AuthorizeError::Unresolved)
+            | Self::Credential(
                 CredentialError::Resend | CredentialError::Unavailable | CredentialError::UpstreamOpen,
             )
             | Self::Forward(ForwardError::Unnameable) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
@@ -114,7 +113,8 @@ impl Rejection {
             Self::Identify(IdentifyError::IssuerSilent | IdentifyError::Unavailable(_)) | Self::Store(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, SECURITY)
             }
-            Self::Framing(_)
+            Self::Authorize(AuthorizeError::Illegal(_))
+            | Self::Framing(_)
             | Self::Identify(IdentifyError::Repeated { .. } | IdentifyError::Unsupported { .. })
             | Self::Path(_) => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ILLEGAL_ARGUMENT),

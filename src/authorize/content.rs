@@ -105,6 +105,11 @@ impl Judge<'_> {
             "mtermvectors" => return self.documents(DocumentKind::TermVectors, "indices:data/read/mtv[shard]", &body),
             "msearch" => return self.searches(&body),
             "reindex" => self.reindex(&Reindex::read(&body).map_err(|error| self.unread(&error))?)?,
+            "termvectors" => {
+                if let Some(index) = scan::termvectors(&body).map_err(|error| self.unread(&error))? {
+                    self.covered(self.route.action(), &index)?;
+                }
+            }
             "search" => self.search(&Mentions::read(&body).map_err(|error| self.unread(&error))?)?,
             "esql" => self.language(Language::Esql, &body)?,
             "ppl" => self.language(Language::Ppl, &body)?,

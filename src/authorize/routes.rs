@@ -16,6 +16,7 @@ pub(super) struct Routes {
 
 /// One line of the table.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the table, each by its name")]
 pub(super) struct Route {
     /// The path as the table writes it.
     pub(super) shape: &'static str,
@@ -37,6 +38,8 @@ pub(super) struct Route {
     pub(super) body: Option<&'static str>,
     /// Which segment is `{index}`.
     pub(super) index: Option<usize>,
+    /// Which segment is `{target}`.
+    pub(super) target: Option<usize>,
     /// Which segment is `{name}`.
     pub(super) name: Option<usize>,
     /// Where `{index}` would be inserted, in a sibling of a route without one.
@@ -152,6 +155,7 @@ impl Route {
             expand: Expand { open: true, closed: false, hidden: false },
             body: None,
             index: position("{index}"),
+            target: position("{target}"),
             name: position("{name}"),
             index_belongs: None,
         };

@@ -72,23 +72,23 @@ fn refused(method: &str, target: &str) -> String {
     ask(&holder(&["a1"], &["read", "view_index_metadata"]), method, target).unwrap_err().to_string()
 }
 
-fn check(principal: Principal) -> Result<Permit, AuthorizeError> {
-    ask(&principal, "GET", "/logs/_search")
+fn check(principal: &Principal) -> Result<Permit, AuthorizeError> {
+    ask(principal, "GET", "/logs/_search")
 }
 
 #[test]
 fn whoever_may_do_everything_gets_a_permit_in_its_name() {
-    let permit = check(principal(&["r1"], Privileges::of_user(&everything()))).unwrap();
+    let permit = check(&principal(&["r1"], Privileges::of_user(&everything()))).unwrap();
     assert_eq!(&*permit.principal().unwrap().identity.username, "u");
     assert!(!permit.passes_through() && !permit.goes_bare());
-    assert!(check(key(&Map::new())).is_ok());
+    assert!(check(&key(&Map::new())).is_ok());
 }
 
 #[test]
 fn a_user_who_may_less_is_refused_with_roles_sorted_and_lost_ones_named() {
     let mut descriptors = named("r2", json!({"cluster": ["monitor"]}));
     descriptors.extend(named("r1", json!({"indices": [{"names": ["logs"], "privileges": ["monitor"]}]})));
-    let error = check(principal(&["r2", "zz", "r1", "gone"], Privileges::of_user(&descriptors))).unwrap_err();
+    let error = check(&principal(&["r2", "zz", "r1", "gone"], Privileges::of_user(&descriptors))).unwrap_err();
     assert_eq!(
         error.to_string(),
         "action [indices:data/read/search] is unauthorized for user [u] with effective roles [r1,r2] \
@@ -98,7 +98,7 @@ fn a_user_who_may_less_is_refused_with_roles_sorted_and_lost_ones_named() {
 
 #[test]
 fn a_user_without_roles_is_refused() {
-    let error = check(principal(&[], Privileges::default())).unwrap_err();
+    let error = check(&principal(&[], Privileges::default())).unwrap_err();
     assert!(
         error
             .to_string()
@@ -109,7 +109,7 @@ fn a_user_without_roles_is_refused() {
 #[test]
 fn a_limited_key_is_refused_without_roles() {
     let limited = json!({"cluster": ["all"], "indices": [{"names": ["logs-*"], "privileges": ["all"]}]});
-    let error = check(key(&named("limited", limited))).unwrap_err();
+    let error = check(&key(&named("limited", limited))).unwrap_err();
     assert!(error.to_string().contains("is unauthorized for API key id [abc] of user [u] on indices [logs], this"));
 }
 
@@ -444,4 +444,13 @@ fn another_proxy_may_pass_on_what_needs_no_other_words() {
     assert!(may(holder(&["a1"], &["read"]), Method::GET, "/a1/_doc/1"));
     assert!(!may(holder(&["a1"], &["read"]), Method::GET, "/a1/_search"), "a body may name others");
     assert!(!may(holder(&["a1"], &["read"]), Method::GET, "/*/_stats"), "it would have to be narrowed");
+}
+
+#[test]
+fn a_resized_index_must_not_open_more_than_it_did() {
+    let narrow = json!({"indices": [{"names": ["a1", "more"], "privileges": ["manage"]},
+        {"names": ["more"], "privileges": ["read"]}]});
+    let caller = principal(&["r"], Privileges::of_user(&named("r", narrow)));
+    assert!(ask(&caller, "POST", "/a1/_clone/more").unwrap_err().to_string().starts_with("Resizing an index"));
+    assert!(ask(&caller, "POST", "/a1/_clone/nobodys").is_ok());
 }
