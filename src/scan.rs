@@ -116,3 +116,19 @@ pub fn replace(body: &[u8], values: &[(Range<usize>, String)]) -> Vec<u8> {
     written.extend_from_slice(body.get(from..).unwrap_or_default());
     written
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_replaced_at_their_spans() {
+        assert_eq!(replace(b"[1,2,3]", &[(1..2, "10".to_owned()), (5..6, "{}".to_owned())]), b"[10,2,{}]");
+    }
+
+    #[test]
+    fn a_span_out_of_order_or_place_is_left_as_it_is() {
+        assert_eq!(replace(b"[1,2]", &[(3..4, "x".to_owned()), (1..2, "y".to_owned())]), b"[1,x]");
+        assert_eq!(replace(b"[1]", &[(7..9, "x".to_owned())]), b"[1]");
+    }
+}
