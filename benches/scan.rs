@@ -13,15 +13,18 @@ const PIECE: usize = 64 * 1024;
 
 /// Items of the usual length, a hundredth of them on another index.
 fn bulk() -> Vec<Bytes> {
-    let mut body = String::new();
-    for number in 0..ITEMS {
+    let message = "GET /a/path?with=a&query 200 ".repeat(14);
+    let item = |number: usize| {
         let index = if number % 100 == 99 { "other" } else { "logs-a-2026.11.25" };
-        let message = "GET /a/path?with=a&query 200 ".repeat(14);
-        body.push_str(&format!(
-            "{{\"create\":{{\"_index\":\"{index}\",\"_id\":\"{number:020}\"}}}}\n{{\"@timestamp\":1795571764136,\"message\":\"{message}\"}}\n"
-        ));
-    }
-    let body = Bytes::from(body);
+        format!(
+            concat!(
+                "{{\"create\":{{\"_index\":\"{}\",\"_id\":\"{:020}\"}}}}\n",
+                "{{\"@timestamp\":1795571764136,\"message\":\"{}\"}}\n"
+            ),
+            index, number, message
+        )
+    };
+    let body = Bytes::from((0..ITEMS).map(item).collect::<Vec<_>>().concat());
     (0..body.len()).step_by(PIECE).map(|from| body.slice(from..body.len().min(from + PIECE))).collect()
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Bytes in, names and bytes out; this knows neither HTTP nor callers. [`Bulk`] filters a bulk as it streams by, [`Documents`]
 //! and [`Searches`] judge the items of the other composite requests (page 14.2), [`Merge`] puts the answers of what was left out
-//! into the cluster's answer. The rest reads one whole body, whose length its caller bounds, and reports the names in it.
+//! into the cluster's answer. The rest reads one whole body, whose length its caller bounds, and reports the names in it: until the
+//! last of them is judged, nothing of it may go on.
 //!
 //! Nothing is guessed: what this cannot read exactly as the cluster would is a [`ScanError`], and no limited caller gets it
 //! through. Hence no comments, no repeated keys, no byte order mark, nothing after the end, though clusters accept some of them.
@@ -39,7 +40,8 @@ pub use reindex::Reindex;
 pub use search::{Mention, Mentions, Purpose};
 pub use searches::{SearchItem, SearchJudgement, Searches};
 
-/// Why a body cannot be judged.
+/// Why a body cannot be judged. [`ScanError::Opaque`] is what a caller who may do everything could still ask for; the others are
+/// faults of the body, or of its length.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ScanError {
     /// A key stands twice in one object: readers differ in which one counts.
@@ -115,4 +117,20 @@ pub fn replace(body: &[u8], values: &[(Range<usize>, String)]) -> Vec<u8> {
     }
     written.extend_from_slice(body.get(from..).unwrap_or_default());
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_replaced_at_their_spans() {
+        assert_eq!(replace(b"[1,2,3]", &[(1..2, "10".to_owned()), (5..6, "{}".to_owned())]), b"[10,2,{}]");
+    }
+
+    #[test]
+    fn a_span_out_of_order_or_place_is_left_as_it_is() {
+        assert_eq!(replace(b"[1,2]", &[(3..4, "x".to_owned()), (1..2, "y".to_owned())]), b"[1,x]");
+        assert_eq!(replace(b"[1]", &[(7..9, "x".to_owned())]), b"[1]");
+    }
 }

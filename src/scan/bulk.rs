@@ -147,6 +147,7 @@ impl Bulk {
 
     /// Judges a whole action line: whether it goes on.
     fn action(&mut self, line: &[u8], judge: &mut impl FnMut(&Item<'_>) -> Judgement) -> Result<bool, ScanError> {
+        within_bound(line.len())?;
         let Some(action) = action::read(line, &mut self.scratch)? else { return Ok(false) };
         let item = Item {
             op: action.op,
@@ -174,12 +175,17 @@ impl Bulk {
     }
 
     fn keep(&mut self, part: &[u8]) -> Result<(), ScanError> {
-        if self.line.len() + part.len() > ACTION_LINE {
-            return Err(ScanError::TooLarge { what: "an action line", limit: ACTION_LINE });
-        }
+        within_bound(self.line.len() + part.len())?;
         self.line.extend_from_slice(part);
         Ok(())
     }
+}
+
+const fn within_bound(length: usize) -> Result<(), ScanError> {
+    if length > ACTION_LINE {
+        return Err(ScanError::TooLarge { what: "an action line", limit: ACTION_LINE });
+    }
+    Ok(())
 }
 
 fn emit(piece: &Bytes, from: usize, to: usize, passed: &mut Vec<Bytes>) {

@@ -1,5 +1,7 @@
 //! Which bodies can be read, and which answers be merged.
 
+use super::List;
+
 /// Whether a body of this content type is JSON or NDJSON, vendor forms included. YAML, CBOR and SMILE are not.
 #[must_use]
 pub fn is_json(content_type: &str) -> bool {
@@ -34,23 +36,23 @@ pub fn accepts_json(accept: Option<&str>, format: Option<&str>) -> bool {
     format.map_or(accepted, |format| is_json(&format!("application/{format}")) || is_json(format))
 }
 
-/// Whether a `filter_path` leaves each item of a bulk's answer in its list, so that positions can be counted.
+/// Whether a `filter_path` leaves each item of an answer in its list, so that positions can be counted.
 ///
 /// Otherwise the caller asks the cluster without it: the client sees more than it asked for, as it does of the items refused.
 #[must_use]
-pub fn keeps_every_item(filter_path: &str) -> bool {
-    let mut keeps = false;
-    for path in filter_path.split(',') {
-        // Exclusions apply to what the others leave.
-        if path.starts_with('-') {
-            return false;
-        }
-        keeps |= matches!(
-            path,
-            "*" | "**" | "items" | "items.*" | "items.**" | "items.*.*" | "items.*.status" | "items.*._index"
-        );
-    }
-    keeps
+pub fn keeps_every_item(list: List, filter_path: &str) -> bool {
+    // What every item has, refused, failed or not.
+    let always: &[&str] = match list {
+        List::Docs => &["*", "**", "_id", "_index"],
+        List::Items => &["*", "**", "*.*", "*._index", "*.status"],
+        List::Responses => &["*", "**", "status"],
+    };
+    let keeps = |path: &str| match path.split_once('.') {
+        None => matches!(path, "*" | "**") || path == list.key(),
+        Some((first, rest)) => first == list.key() && always.contains(&rest),
+    };
+    // Exclusions apply to what the others leave.
+    filter_path.split(',').any(keeps) && !filter_path.split(',').any(|path| path.starts_with('-'))
 }
 
 #[cfg(test)]
@@ -101,12 +103,25 @@ mod tests {
 
     #[test]
     fn a_filter_that_may_drop_items_is_told() {
-        assert!(keeps_every_item("errors,items.*.error,items.*.status"));
-        assert!(keeps_every_item("items"));
-        for filter in
-            ["errors", "errors,items.*.error", "items.index", "items.*.*.reason", "items,-items.index", "took"]
-        {
-            assert!(!keeps_every_item(filter), "{filter}");
+        for (list, filter) in [
+            (List::Items, "errors,items.*.error,items.*.status"),
+            (List::Items, "items"),
+            (List::Docs, "docs._id,docs._source"),
+            (List::Responses, "took,responses.status"),
+        ] {
+            assert!(keeps_every_item(list, filter), "{filter}");
+        }
+        for (list, filter) in [
+            (List::Items, "errors"),
+            (List::Items, "errors,items.*.error"),
+            (List::Items, "items.index"),
+            (List::Items, "items,-items.index"),
+            (List::Items, "items.status"),
+            (List::Docs, "items.*.status"),
+            (List::Docs, "docs._source"),
+            (List::Responses, "responses.took"),
+        ] {
+            assert!(!keeps_every_item(list, filter), "{filter}");
         }
     }
 }

@@ -53,28 +53,50 @@ impl Merge {
 
     /// Takes what arrived next of the cluster's answer and appends to `answer` what the client is shown.
     pub fn push(&mut self, piece: &Bytes, answer: &mut Vec<Bytes>) {
-        let mut kept = 0;
-        for (at, &byte) in piece.iter().enumerate() {
+        let (mut kept, mut at) = (0, 0);
+        while let Some(rest) = piece.get(at..) {
+            let inside = if self.place == Place::Item && self.depth > 2 { self.item(rest) } else { 0 };
+            at += inside;
+            let Some(&byte) = rest.get(inside) else { break };
+            at += 1;
             if self.string != Text::Outside {
                 self.inside(byte);
                 continue;
             }
             if self.place == Place::Verdict {
                 if byte.is_ascii_alphabetic() {
-                    kept = at + 1;
+                    kept = at;
                     continue;
                 }
                 self.place = Place::Value;
             }
-            let inserted = self.outside(byte);
-            if let Some(inserted) = inserted {
-                emit(piece, kept, at, answer);
+            if let Some(inserted) = self.outside(byte) {
+                emit(piece, kept, at - 1, answer);
                 answer.push(inserted);
                 // Of `false` nothing is kept; anything else follows what was inserted.
-                kept = if self.place == Place::Verdict { at + 1 } else { at };
+                kept = if self.place == Place::Verdict { at } else { at - 1 };
             }
         }
         emit(piece, kept, piece.len(), answer);
+    }
+
+    /// Steps over the inside of an item, where nothing but its end matters: how many bytes that is.
+    fn item(&mut self, rest: &[u8]) -> usize {
+        let (mut depth, mut string) = (self.depth, self.string);
+        let length = rest.iter().position(|byte| {
+            match (string, byte) {
+                (Text::Escape, _) | (Text::Outside, b'"') => string = Text::Inside,
+                (Text::Inside, b'"') => string = Text::Outside,
+                (Text::Inside, b'\\') => string = Text::Escape,
+                (Text::Outside, b'{' | b'[') => depth += 1,
+                (Text::Outside, b'}' | b']') if depth == 3 => return true,
+                (Text::Outside, b'}' | b']') => depth -= 1,
+                _ => {}
+            }
+            false
+        });
+        (self.depth, self.string) = (depth, string);
+        length.unwrap_or(rest.len())
     }
 
     fn inside(&mut self, byte: u8) {

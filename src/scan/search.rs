@@ -9,7 +9,7 @@ use std::ops::Range;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    Name, ScanError,
+    ScanError,
     json::{Kind, Reader, Scratch},
 };
 
@@ -97,31 +97,54 @@ impl Mentions {
     }
 
     fn object(&mut self, parent: &str, reader: &mut Reader<'_, '_>, wrapped: usize) -> Result<(), ScanError> {
-        let (mut document, mut likeness, mut members) = (None, None, 0);
+        let (mut named, mut members) = (Vec::new(), 0);
         reader.object()?;
         while let Some(key) = reader.key()? {
             let scalar = reader.kind()? == Kind::Scalar;
             members += usize::from(!matches!(&*key, "_name" | "boost" | "case_insensitive"));
             match &*key {
-                "_index" if scalar => likeness = reader.scalar()?,
-                "index" if scalar => document = reader.scalar()?,
-                "target_index" if scalar => self.mention(Purpose::Lookup, reader.scalar()?),
+                "_index" => self.names(Purpose::Likeness, &key, reader, wrapped, &mut named)?,
+                "index" => self.names(Purpose::Document, &key, reader, wrapped, &mut named)?,
+                "target_index" => self.names(Purpose::Lookup, &key, reader, wrapped, &mut named)?,
                 "query" if scalar && parent == "wrapper" => self.wrapped(reader, wrapped)?,
                 "id" if scalar && parent == "pit" => return Err(ScanError::Opaque("a point in time within a query")),
                 _ if parent == "indices_boost" => {
-                    self.indices.push(Mention { purpose: Purpose::Boost, index: key.into_owned() });
+                    named.push(Mention { purpose: Purpose::Boost, index: key.into_owned() });
                     reader.skip()?;
                 }
                 key => self.value(key, reader, wrapped)?,
             }
         }
-        if parent == "indexed_shape" && document.is_none() {
-            self.indices.push(Mention { purpose: Purpose::Document, index: DEFAULT_SHAPES.to_owned() });
+        if parent == "indexed_shape" && !named.iter().any(|mention| mention.purpose == Purpose::Document) {
+            named.push(Mention { purpose: Purpose::Document, index: DEFAULT_SHAPES.to_owned() });
         }
         // `{"term": {"index": "x"}}` asks for a field of that name; who refers to a document says which one as well.
-        if members > 1 {
-            self.mention(Purpose::Document, document);
-            self.mention(Purpose::Likeness, likeness);
+        if members > 1 || !FIELDS.contains(&parent) {
+            self.indices.append(&mut named);
+        }
+        Ok(())
+    }
+
+    /// Reads what stands under a key that names indices: it may be another thing of that name, such as an aggregation.
+    fn names(
+        &mut self,
+        purpose: Purpose,
+        key: &str,
+        reader: &mut Reader<'_, '_>,
+        wrapped: usize,
+        named: &mut Vec<Mention>,
+    ) -> Result<(), ScanError> {
+        match reader.kind()? {
+            Kind::Array => {
+                reader.array()?;
+                while reader.item()? {
+                    self.names(purpose, key, reader, wrapped, named)?;
+                }
+            }
+            Kind::Object => self.value(key, reader, wrapped)?,
+            Kind::Scalar => {
+                named.extend(reader.scalar()?.map(|name| Mention { purpose, index: name.text.into_owned() }));
+            }
         }
         Ok(())
     }
@@ -136,10 +159,6 @@ impl Mentions {
         self.value("", &mut inner, wrapped + 1)?;
         inner.end()
     }
-
-    fn mention(&mut self, purpose: Purpose, name: Option<Name<'_>>) {
-        self.indices.extend(name.map(|name| Mention { purpose, index: name.text.into_owned() }));
-    }
 }
 
 fn pit(reader: &mut Reader<'_, '_>) -> Result<Option<(String, Range<usize>)>, ScanError> {
@@ -150,6 +169,24 @@ fn pit(reader: &mut Reader<'_, '_>) -> Result<Option<(String, Range<usize>)>, Sc
     }
     Ok(id.map(|id| (id.text.into_owned(), id.span)))
 }
+
+/// Where an object has fields for keys.
+const FIELDS: &[&str] = &[
+    "fuzzy",
+    "match",
+    "match_bool_prefix",
+    "match_phrase",
+    "match_phrase_prefix",
+    "order",
+    "prefix",
+    "range",
+    "regexp",
+    "sort",
+    "span_term",
+    "term",
+    "terms",
+    "wildcard",
+];
 
 /// Keys of queries that a template or a plugin makes.
 const OPAQUE: &[&str] = &["agentic", "collate", "template", "templates"];

@@ -223,12 +223,13 @@ fn the_source_of_a_refused_item_never_becomes_an_action() {
 }
 
 #[test]
-fn an_action_line_that_does_not_end_is_not_kept_without_bound() {
-    let (mut bulk, mut passed) = (Bulk::new(Some("a")), Vec::new());
-    let piece = Bytes::from(vec![b' '; 40_000]);
-    bulk.push(&piece, &mut judge(&mut Vec::new()), &mut passed).unwrap();
-    let error = bulk.push(&piece, &mut judge(&mut Vec::new()), &mut passed).unwrap_err();
-    assert!(matches!(error, ScanError::TooLarge { .. }));
+fn an_action_line_without_bound_is_refused_however_it_arrives() {
+    let line = format!("{}{{\"index\":{{}}}}\n{{}}\n", " ".repeat(70_000));
+    let (one, other) = line.as_bytes().split_at(60_000);
+    for pieces in [&[line.as_bytes()][..], &[one, other]] {
+        assert!(matches!(filter(Some("a"), pieces), Err(ScanError::TooLarge { .. })));
+    }
+    assert!(matches!(filter(Some("a"), &[one, one]), Err(ScanError::TooLarge { .. })));
 }
 
 #[test]

@@ -12,17 +12,13 @@ pub(super) fn sources(tokens: &[Token<'_>]) -> Result<Vec<String>, ScanError> {
             while rest.next_if(|token| token.is_symbol(b',')).is_some() {
                 source(&mut rest, &mut found)?;
             }
-            if rest.next_if(|token| token.is_word(&["metadata"])).is_some() {
-                while rest.next_if(|token| !token.is_symbol(b'|')).is_some_and(|token| !token.is_word(READERS)) {}
+            let metadata = rest.next_if(|token| token.is_word(&["metadata"])).is_some();
+            if !metadata && rest.peek().is_some_and(|token| !token.is_symbol(b'|')) {
+                return Err(UNCERTAIN);
             }
         }
-        Some(first) if first.is_word(&["row"]) => {
-            while rest.next_if(|token| !token.is_symbol(b'|') && !token.is_word(READERS)).is_some() {}
-        }
+        Some(first) if first.is_word(&["row"]) => {}
         _ => return Err(UNCERTAIN),
-    }
-    if rest.peek().is_some_and(|token| !token.is_symbol(b'|')) {
-        return Err(UNCERTAIN);
     }
     while let Some(token) = rest.next() {
         if token.is_symbol(b'|') {

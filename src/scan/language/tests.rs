@@ -70,6 +70,8 @@ fn esql_whose_sources_cannot_be_told_is_refused() {
             "FROM a | WHERE x IN (TS b)",
             "FROM a |",
             "ROW x = 1 FROM b",
+            "ROW x = (TS b)",
+            "FROM a METADATA from",
             "SET x = 1; FROM a",
             "FROM a | LOOKUP b",
             "FROM a\u{a0}, b",

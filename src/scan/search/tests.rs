@@ -84,6 +84,19 @@ fn fields_called_index_are_fields() {
 }
 
 #[test]
+fn an_index_is_named_by_an_array_and_out_of_place() {
+    assert_eq!(indices(&json!({"geo_shape": {"f": {"indexed_shape": {"id": "1", "index": [["b"]]}}}})), document("b"));
+    let misplaced = json!({"more_like_this": {"like": {"_id": "1", "routing": {"_index": "b"}}}});
+    assert_eq!(indices(&misplaced), [(Purpose::Likeness, "b".to_owned())]);
+}
+
+#[test]
+fn a_lookup_under_an_aggregation_called_index_is_found() {
+    assert_eq!(read(&json!({"aggs": {"index": {"filter": lookup()}}})).unwrap().indices.len(), 1);
+    assert_eq!(read(&json!({"aggs": {"_index": [{"index": lookup()}]}})).unwrap().indices.len(), 1);
+}
+
+#[test]
 fn an_escaped_key_is_read() {
     let body = br#"{"query":{"terms":{"f":{"\u0069ndex":"\u0062","id":"1","path":"p"}}}}"#;
     assert_eq!(Mentions::read(body).unwrap().indices.first().unwrap().index, "b");
