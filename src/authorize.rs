@@ -43,6 +43,8 @@ pub struct AuthorizeError {
     pub subject: Box<str>,
     /// Text behind: the privileges that would grant it, from least to most powerful.
     pub granted_by: Box<str>,
+    /// What caused it, where it is not the privileges: kind and reason.
+    pub cause: Option<(&'static str, &'static str)>,
 }
 
 /// Judges requests.
@@ -120,6 +122,9 @@ impl Authorizer {
             path: Some(path),
             ..AuditEvent::by("access_denied", principal)
         });
+        if principal.privileges.is_workflow_restricted() {
+            return Err(AuthorizeError::workflow(principal, ANY_ACTION));
+        }
         Err(AuthorizeError::new(principal, ANY_ACTION, "cluster", "all"))
     }
 }
@@ -135,12 +140,19 @@ impl AuthorizeError {
     #[must_use]
     pub fn run_as(caller: &Principal, target: &str, action: &'static str) -> Self {
         let granted_by = format!(", because {} is unauthorized to run as [{target}]", who(caller)).into();
-        Self { action, subject: subject(caller).into(), granted_by }
+        Self { action, subject: subject(caller).into(), granted_by, cause: None }
+    }
+
+    /// The caller is bound to a workflow, and this is none.
+    #[must_use]
+    pub fn workflow(principal: &Principal, action: &'static str) -> Self {
+        let cause = Some(("role_restriction_exception", "access restricted by workflow"));
+        Self { cause, ..Self::cluster(principal, action, false) }
     }
 
     fn new(principal: &Principal, action: &'static str, kind: &str, privileges: &str) -> Self {
         let granted_by = format!(", this action is granted by the {kind} privileges [{privileges}]").into();
-        Self { action, subject: subject(principal).into(), granted_by }
+        Self { action, subject: subject(principal).into(), granted_by, cause: None }
     }
 }
 
@@ -172,19 +184,10 @@ fn subject(principal: &Principal) -> String {
     subject
 }
 
-/// Elasticsearch's name of what a request would do that goes no further than its caller, by raw path and query.
-#[must_use]
-pub fn action(target: &str) -> &'static str {
-    match target.split(['?', '#']).next() {
-        Some("/_security/_authenticate" | "/_security/_authenticate/") => AUTHENTICATE,
-        _ => ANY_ACTION,
-    }
-}
-
 /// What a grant asks of those whom it is for (API page section 4.3), and everybody may do as itself.
 pub const AUTHENTICATE: &str = "cluster:admin/xpack/security/user/authenticate";
 /// Stands for whatever a request would do.
-const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
+pub const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
 
 #[cfg(test)]
 mod tests {
@@ -278,7 +281,7 @@ mod tests {
     #[test]
     fn whoever_may_not_run_as_another_is_told_twice_who_it_is() {
         let text = |caller: &Principal| {
-            let error = AuthorizeError::run_as(caller, "v", action("/_security/_authenticate?pretty"));
+            let error = AuthorizeError::run_as(caller, "v", AUTHENTICATE);
             format!("{error}{}", error.granted_by)
         };
         let action = "action [cluster:admin/xpack/security/user/authenticate] is unauthorized for";

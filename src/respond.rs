@@ -3,7 +3,7 @@
 use http::{Extensions, HeaderValue, StatusCode};
 
 use crate::{
-    authorize::{self, AuthorizeError},
+    authorize::{ANY_ACTION, AuthorizeError},
     body::BodyError,
     credential::CredentialError,
     forward::ForwardError,
@@ -155,7 +155,7 @@ impl Rejection {
             Self::Authorize(error) => format!("{error}{}", error.granted_by),
             Self::Busy(_) => "server is too busy to respond".to_owned(),
             Self::Identify(IdentifyError::RunAs { caller, target: user }) => {
-                let error = AuthorizeError::run_as(caller, user, authorize::action(target));
+                let error = AuthorizeError::run_as(caller, user, ANY_ACTION);
                 format!("{error}{}", error.granted_by)
             }
             Self::Identify(error) => error.reason(target),

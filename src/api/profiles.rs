@@ -18,7 +18,7 @@ use crate::{
     identify::{Evidence, IdentifyError, presented::Presented},
     model::Principal,
     privileges::Privileges,
-    respond::{Exception, Rejection, es::CHALLENGES},
+    respond::{Exception, Rejection, es},
     secret,
     store::{DocumentKind, StoreError},
 };
@@ -212,7 +212,7 @@ fn refusal(error: IdentifyError, presented: &Presented) -> Failure {
         _ => return Rejection::from(error).into(),
     };
     let text = format!("unable to authenticate user [{name}] for action [{ACTIVATION}]");
-    let exception = Exception::new("security_exception", text).challenged(CHALLENGES);
+    let exception = es::identified(Exception::new("security_exception", text), &error, ACTIVATION);
     Failure::Exception(StatusCode::UNAUTHORIZED, exception)
 }
 

@@ -145,15 +145,14 @@ fn refreshed_principal(subject: TokenSubject) -> Principal {
     Principal { lookup_realm, service_token, ..principal }
 }
 
-/// What a server says that has no Kerberos realm.
+/// What a server says that has no Kerberos realm. A bad ticket is no fault of ours, though the original says so (500).
 fn kerberos(ticket: &str) -> Failure {
     match presented::decode(ticket.as_bytes()) {
         Ok(_) => unable("<Kerberos Token>".into()),
         Err(error) => {
             let text = format!("could not decode base64 kerberos ticket {ticket}");
             let cause = Exception::argument(error.to_string());
-            let exception = Exception::new("unsupported_operation_exception", text).because(cause);
-            Failure::Exception(StatusCode::INTERNAL_SERVER_ERROR, exception)
+            Exception::new("unsupported_operation_exception", text).because(cause).into()
         }
     }
 }

@@ -22,6 +22,11 @@ pub fn response(rejection: &Rejection, facts: &RequestFacts<'_>) -> Response<Bod
         return response;
     }
     let mut exception = Exception::new(kind, rejection.reason(facts.target));
+    if let Rejection::Authorize(error) = rejection
+        && let Some((kind, reason)) = error.cause
+    {
+        exception = exception.because(Exception::new(kind, reason));
+    }
     if let Rejection::Identify(error) = rejection {
         exception = identified(exception, error, facts.target);
     }

@@ -101,7 +101,8 @@ fn mask(value: &mut Value) {
                         *value = "<number>".into();
                     }
                     (
-                        "api_key" | "encoded" | "access_token" | "refresh_token" | "value" | "cluster_name" | "node_id",
+                        "api_key" | "encoded" | "access_token" | "refresh_token" | "value" | "cluster_name"
+                        | "index_uuid" | "node" | "node_id",
                         Value::String(_),
                     ) => *value = format!("<{key}>").into(),
                     ("id", Value::String(id)) if id.len() == 20 => *value = "<id>".into(),
@@ -109,8 +110,8 @@ fn mask(value: &mut Value) {
                         let nodes: Map<_, _> = nodes.keys().map(|_| ("<node>".to_owned(), Value::Null)).collect();
                         *value = nodes.into();
                     }
-                    ("api_key", Value::Object(_)) => {
-                        // What says which key the caller is has another order after each start of the original.
+                    ("api_key" | "token", Value::Object(_)) => {
+                        // What says which key or token the caller is has another order after each start of the original.
                         mask(value);
                         sort(value);
                     }
