@@ -120,8 +120,9 @@ impl Api {
             return Failure::from(exception).response(&RequestFacts { accept: None, content_type: None, ..facts });
         }
         let served = if principal.privileges.is_workflow_restricted() {
+            // Nothing here belongs to a workflow, not even what everybody may ask.
             let action = route::action(&parts.method, parts.uri.path()).unwrap_or(ANY_ACTION);
-            Err(Rejection::from(AuthorizeError::workflow(&principal, action)).into())
+            Err(Rejection::from(AuthorizeError::cluster(&principal, action, false)).into())
         } else if decision {
             decision::decide(self, &parts, &principal, peer)
         } else {

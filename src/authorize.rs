@@ -43,8 +43,8 @@ pub struct AuthorizeError {
     pub subject: Box<str>,
     /// Text behind: the privileges that would grant it, from least to most powerful.
     pub granted_by: Box<str>,
-    /// What caused it, where it is not the privileges: kind and reason.
-    pub cause: Option<(&'static str, &'static str)>,
+    /// Whether the caller is bound to a workflow, and this is none of its actions.
+    pub restricted: bool,
 }
 
 /// Judges requests.
@@ -122,9 +122,6 @@ impl Authorizer {
             path: Some(path),
             ..AuditEvent::by("access_denied", principal)
         });
-        if principal.privileges.is_workflow_restricted() {
-            return Err(AuthorizeError::workflow(principal, ANY_ACTION));
-        }
         Err(AuthorizeError::new(principal, ANY_ACTION, "cluster", "all"))
     }
 }
@@ -140,19 +137,13 @@ impl AuthorizeError {
     #[must_use]
     pub fn run_as(caller: &Principal, target: &str, action: &'static str) -> Self {
         let granted_by = format!(", because {} is unauthorized to run as [{target}]", who(caller)).into();
-        Self { action, subject: subject(caller).into(), granted_by, cause: None }
-    }
-
-    /// The caller is bound to a workflow, and this is none.
-    #[must_use]
-    pub fn workflow(principal: &Principal, action: &'static str) -> Self {
-        let cause = Some(("role_restriction_exception", "access restricted by workflow"));
-        Self { cause, ..Self::cluster(principal, action, false) }
+        Self { action, subject: subject(caller).into(), granted_by, restricted: false }
     }
 
     fn new(principal: &Principal, action: &'static str, kind: &str, privileges: &str) -> Self {
         let granted_by = format!(", this action is granted by the {kind} privileges [{privileges}]").into();
-        Self { action, subject: subject(principal).into(), granted_by, cause: None }
+        let restricted = principal.privileges.is_workflow_restricted();
+        Self { action, subject: subject(principal).into(), granted_by, restricted }
     }
 }
 

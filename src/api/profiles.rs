@@ -174,7 +174,8 @@ impl Api {
     fn activated(&self, uid: &str, principal: &Principal, before: Option<&Value>) -> Value {
         let identity = &principal.identity;
         let realm = principal.own_realm();
-        let mut user = json!({ "username": identity.username, "roles": identity.roles, "realm_name": realm.name });
+        let mut user =
+            json!({ "username": identity.username, "roles": principal.own_roles(), "realm_name": realm.name });
         for (key, value) in [("email", &identity.email), ("full_name", &identity.full_name)] {
             if let (Some(value), Some(user)) = (value, user.as_object_mut()) {
                 user.insert(key.to_owned(), json!(value));

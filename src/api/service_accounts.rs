@@ -21,7 +21,7 @@ impl From<ServiceAccountError> for Failure {
         match error {
             ServiceAccountError::Exists(_) => {
                 let exception = Exception::new("version_conflict_engine_exception", text)
-                    .with("index_uuid", "_na_")
+                    .with("index_uuid", "searchgate-index-AAAAA")
                     .with("shard", "0")
                     .with("index", ".security-7");
                 Self::Exception(StatusCode::CONFLICT, exception)

@@ -101,17 +101,17 @@ fn mask(value: &mut Value) {
                         *value = "<number>".into();
                     }
                     (
-                        "api_key" | "encoded" | "access_token" | "refresh_token" | "value" | "cluster_name"
-                        | "index_uuid" | "node" | "node_id",
+                        "api_key" | "encoded" | "access_token" | "refresh_token" | "value" | "cluster_name" | "node_id",
                         Value::String(_),
                     ) => *value = format!("<{key}>").into(),
                     ("id", Value::String(id)) if id.len() == 20 => *value = "<id>".into(),
+                    ("node" | "index_uuid", Value::String(id)) if id.len() == 22 => *value = format!("<{key}>").into(),
                     ("nodes", Value::Object(nodes)) => {
                         let nodes: Map<_, _> = nodes.keys().map(|_| ("<node>".to_owned(), Value::Null)).collect();
                         *value = nodes.into();
                     }
-                    ("api_key" | "token", Value::Object(_)) => {
-                        // What says which key or token the caller is has another order after each start of the original.
+                    ("api_key", Value::Object(_)) => {
+                        // What says which key the caller is has another order after each start of the original.
                         mask(value);
                         sort(value);
                     }
