@@ -540,19 +540,10 @@ impl Route {
     }
 }
 
-/// Elasticsearch's name of what a request would do that goes no further than its caller, by raw path and query.
-#[must_use]
-pub fn action(target: &str) -> &'static str {
-    match target.split(['?', '#']).next() {
-        Some("/_security/_authenticate" | "/_security/_authenticate/") => AUTHENTICATE,
-        _ => ANY_ACTION,
-    }
-}
-
 /// What a grant asks of those whom it is for (API page section 4.3), and everybody may do as itself.
 pub const AUTHENTICATE: &str = "cluster:admin/xpack/security/user/authenticate";
 /// Stands for whatever a request would do.
-const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
+pub const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
 /// Changes aliases.
 const ALIASES: &str = "indices:admin/aliases";
 /// What a name of one index does not hold.

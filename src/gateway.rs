@@ -192,7 +192,7 @@ impl Door {
                 Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
                     Permit::passthrough(&refusal).ok_or(refusal)?
                 }
-                Err(refusal) => return Err(refusal.into()),
+                Err(refusal) => return Err(Api::refusal(refusal, &parts)),
             }
         };
         if self.site.credentials.is_passthrough() && !shared.upstream.refuses_strangers() {

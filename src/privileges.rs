@@ -138,6 +138,12 @@ impl Privileges {
         self.allow(|grant| grant.manages.iter().any(|pattern| pattern.matches(application)))
     }
 
+    /// Whether the privileges of every application may be managed by the global privilege alone.
+    #[must_use]
+    pub fn manages_all_applications(&self) -> bool {
+        self.allow(|grant| grant.manages.iter().any(|pattern| pattern.text() == "*"))
+    }
+
     /// Whether the data that an application keeps in user profiles may be written by the global privilege alone.
     #[must_use]
     pub fn writes_profile_data(&self, application: &str) -> bool {

@@ -3,7 +3,7 @@
 use http::{Extensions, HeaderValue, StatusCode};
 
 use crate::{
-    authorize::{self, AuthorizeError},
+    authorize::{ANY_ACTION, AuthorizeError},
     body::BodyError,
     credential::CredentialError,
     forward::ForwardError,
@@ -157,7 +157,7 @@ impl Rejection {
         match self {
             Self::Busy(_) => "server is too busy to respond".to_owned(),
             Self::Identify(IdentifyError::RunAs { caller, target: user }) => {
-                AuthorizeError::run_as(caller, user, authorize::action(target)).to_string()
+                AuthorizeError::run_as(caller, user, ANY_ACTION).to_string()
             }
             Self::Identify(error) => error.reason(target),
             Self::Store(_) => "the security store is not available at the moment".to_owned(),

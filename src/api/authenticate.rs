@@ -11,16 +11,16 @@ use crate::{
 pub(super) fn authenticate(call: &Call<'_>) -> Result<Reply, Failure> {
     call.query.finish(call.path())?;
     call.refuse_body()?;
-    Ok(Reply::ok(authentication(call.principal)))
+    Ok(Reply::ok(authentication(call.principal, &call.principal.identity.roles)))
 }
 
-/// A caller as answers show it.
-pub(super) fn authentication(principal: &Principal) -> Value {
+/// A caller as answers show it, with these of its roles.
+pub(super) fn authentication(principal: &Principal, roles: &[Box<str>]) -> Value {
     let identity = &principal.identity;
     let mut shown = Map::new();
     shown.insert("username".into(), json!(identity.username));
     // The roles of a key's owner say nothing of what the key may do.
-    let roles = if access::key(principal).is_some() { json!([]) } else { json!(identity.roles) };
+    let roles = if access::key(principal).is_some() { json!([]) } else { json!(roles) };
     shown.insert("roles".into(), roles);
     shown.insert("full_name".into(), json!(identity.full_name));
     shown.insert("email".into(), json!(identity.email));

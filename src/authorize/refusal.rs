@@ -81,8 +81,7 @@ impl AuthorizeError {
         } else {
             ("cluster", privileges::granting_cluster(action, false))
         };
-        let cause = ("role_restriction_exception", "access restricted by workflow".into());
-        Self::denied(principal, action, On::default(), granting, Some(cause))
+        Self::denied(principal, action, On::default(), granting, None)
     }
 
     /// `caller` may do nothing as `target`, whatever either of them may do (API page section 3.3).
@@ -106,6 +105,9 @@ impl AuthorizeError {
             // Writing to a string cannot fail.
             let _ = write!(reason, " for data access, or by [{failures}] for access with the [::failures] selector");
         }
+        // Whatever else is wrong: a caller bound to a workflow may do nothing outside of it.
+        let restriction = ("role_restriction_exception", "access restricted by workflow".into());
+        let cause = if principal.privileges.is_workflow_restricted() { Some(restriction) } else { cause };
         let (subject, reason) = (subject(principal).into(), reason.into());
         Self::Denied(Box::new(Denied { action, subject, on, reason, cause }))
     }

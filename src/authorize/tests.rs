@@ -481,8 +481,7 @@ fn a_service_account_has_no_roles_to_show() {
 
 #[test]
 fn whoever_may_not_run_as_another_is_told_twice_who_it_is() {
-    let text =
-        |caller: &Principal| AuthorizeError::run_as(caller, "v", action("/_security/_authenticate?pretty")).to_string();
+    let text = |caller: &Principal| AuthorizeError::run_as(caller, "v", AUTHENTICATE).to_string();
     let action = "action [cluster:admin/xpack/security/user/authenticate] is unauthorized for";
     assert_eq!(
         text(&principal(&["x"], Privileges::default())),

@@ -127,6 +127,7 @@ impl Exception {
             "parse_exception"
                 | "parsing_exception"
                 | "query_shard_exception"
+                | "role_restriction_exception"
                 | "security_exception"
                 | "status_exception"
                 | "x_content_parse_exception"

@@ -105,6 +105,7 @@ fn mask(value: &mut Value) {
                         Value::String(_),
                     ) => *value = format!("<{key}>").into(),
                     ("id", Value::String(id)) if id.len() == 20 => *value = "<id>".into(),
+                    ("node" | "index_uuid", Value::String(id)) if id.len() == 22 => *value = format!("<{key}>").into(),
                     ("nodes", Value::Object(nodes)) => {
                         let nodes: Map<_, _> = nodes.keys().map(|_| ("<node>".to_owned(), Value::Null)).collect();
                         *value = nodes.into();
