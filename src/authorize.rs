@@ -43,6 +43,8 @@ pub struct AuthorizeError {
     pub subject: Box<str>,
     /// Text behind: the privileges that would grant it, from least to most powerful.
     pub granted_by: Box<str>,
+    /// Whether the caller is bound to a workflow, and this is none of its actions.
+    pub restricted: bool,
 }
 
 /// Judges requests.
@@ -135,12 +137,13 @@ impl AuthorizeError {
     #[must_use]
     pub fn run_as(caller: &Principal, target: &str, action: &'static str) -> Self {
         let granted_by = format!(", because {} is unauthorized to run as [{target}]", who(caller)).into();
-        Self { action, subject: subject(caller).into(), granted_by }
+        Self { action, subject: subject(caller).into(), granted_by, restricted: false }
     }
 
     fn new(principal: &Principal, action: &'static str, kind: &str, privileges: &str) -> Self {
         let granted_by = format!(", this action is granted by the {kind} privileges [{privileges}]").into();
-        Self { action, subject: subject(principal).into(), granted_by }
+        let restricted = principal.privileges.is_workflow_restricted();
+        Self { action, subject: subject(principal).into(), granted_by, restricted }
     }
 }
 

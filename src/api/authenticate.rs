@@ -3,14 +3,21 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::{Call, Reply, access, failure::Failure},
+    api::{
+        Call, Reply,
+        access::{self, Action},
+        failure::Failure,
+    },
+    authorize,
     model::Principal,
+    respond::Rejection,
 };
 
 /// Tells the caller who it is: everybody may ask.
 pub(super) fn authenticate(call: &Call<'_>) -> Result<Reply, Failure> {
     call.query.finish(call.path())?;
     call.refuse_body()?;
+    access::require_freedom(call.principal, &AUTHENTICATE).map_err(Rejection::from)?;
     Ok(Reply::ok(authentication(call.principal)))
 }
 
@@ -37,3 +44,5 @@ pub(super) fn authentication(principal: &Principal) -> Value {
     }
     shown.into()
 }
+
+const AUTHENTICATE: Action = Action::named(authorize::AUTHENTICATE);

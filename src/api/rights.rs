@@ -33,6 +33,7 @@ impl Api {
             access::require(call.principal, &OTHERS).map_err(Rejection::from)?;
             return Err(Exception::argument("users may only check the privileges of their own account").into());
         }
+        access::require_freedom(call.principal, &OTHERS).map_err(Rejection::from)?;
         question::known(&question)?;
         let answer = call.principal.privileges.answer(&question, &self.stored_privileges().await?);
         Ok(Reply::ok(json!({
@@ -45,12 +46,13 @@ impl Api {
     pub(super) async fn list_privileges(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
         call.query.finish(call.path())?;
         call.refuse_body()?;
+        access::require_freedom(call.principal, &LIST).map_err(Rejection::from)?;
         let descriptors = match access::key(call.principal) {
             None => self.descriptors(call.principal).await?,
             Some(key) => {
                 let key = self.keys.live(&key.id).await?;
                 let key = key.filter(|key| key.role_descriptors.is_empty()).ok_or_else(|| {
-                    Exception::argument(ASSIGNED).because(Exception::new("unsupported_operation_exception", ASSIGNED))
+                    Exception::argument(ASSIGNED).because(Exception::new("unsupported_operation_exception", LIMITED))
                 })?;
                 key.limited_by
             }
@@ -59,7 +61,10 @@ impl Api {
     }
 
     /// Descriptors of the roles of a user, or of what else it acts by.
-    async fn descriptors(&self, principal: &Principal) -> Result<serde_json::Map<String, Value>, StoreError> {
+    pub(super) async fn descriptors(
+        &self,
+        principal: &Principal,
+    ) -> Result<serde_json::Map<String, Value>, StoreError> {
         if principal.service_token.is_some() {
             let account = &*principal.identity.username;
             let descriptor = privileges::service_accounts().get(account).cloned();
@@ -82,6 +87,8 @@ pub(super) fn builtin(call: &mut Call<'_>) -> Result<Reply, Failure> {
 }
 
 const OTHERS: Action = Action::named("cluster:admin/xpack/security/user/has_privileges");
+const LIST: Action = Action::named("cluster:admin/xpack/security/user/list_privileges");
 const BUILTIN: Action = Action::named("cluster:admin/xpack/security/privilege/builtin/get");
+const LIMITED: &str = "cannot retrieve cluster permission on limited role";
 const ASSIGNED: &str = "Cannot retrieve privileges for API keys with assigned role descriptors. \
     Please use the Get API key information API https://ela.st/es-api-get-api-key";

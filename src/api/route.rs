@@ -101,7 +101,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("privilege/{application}", Endpoint::ApplicationPrivileges, &["GET"]),
     route("privilege/{application}/_clear_cache", Endpoint::PrivilegeCache, &["POST"]),
     route("privilege/{application}/{names}", Endpoint::ApplicationPrivilege, &["GET", "DELETE"]),
-    route("profile/_activate", Endpoint::ActivateProfile, &["POST", "PUT"]),
+    route("profile/_activate", Endpoint::ActivateProfile, &["POST"]),
     route("profile/_has_privileges", Endpoint::ProfilePrivileges, &["GET", "POST"]),
     route("profile/_suggest", Endpoint::SuggestProfiles, &["GET", "POST"]),
     route("profile/{uid}", Endpoint::Profiles, &["GET"]),

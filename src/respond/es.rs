@@ -4,6 +4,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::{
+    authorize::AuthorizeError,
     body::Body,
     credential::CredentialError,
     identify::{Challenge, IdentifyError},
@@ -24,6 +25,9 @@ pub fn response(rejection: &Rejection, facts: &RequestFacts<'_>) -> Response<Bod
     let mut exception = Exception::new(kind, rejection.reason(facts.target));
     if let Rejection::Identify(error) = rejection {
         exception = identified(exception, error, facts.target);
+    }
+    if let Rejection::Authorize(AuthorizeError { restricted: true, .. }) = rejection {
+        exception = exception.because(Exception::new("role_restriction_exception", "access restricted by workflow"));
     }
     if let Rejection::Credential(CredentialError::Resend) = rejection {
         exception = exception.with("code", rejection.code());

@@ -73,6 +73,12 @@ impl Exception {
         self
     }
 
+    /// Its cause, where both are of Elasticsearch's own kinds.
+    #[must_use]
+    pub fn native_cause(&self) -> Option<&Self> {
+        self.cause.as_deref().filter(|cause| self.is_native() && cause.is_native())
+    }
+
     /// What it says.
     #[must_use]
     pub fn reason(&self) -> &str {
@@ -115,10 +121,7 @@ impl Exception {
         if let Some(root) = &self.root {
             return root;
         }
-        match &self.cause {
-            Some(cause) if self.is_native() && cause.is_native() => cause.root(),
-            _ => self,
-        }
+        self.native_cause().map_or(self, Self::root)
     }
 
     fn is_native(&self) -> bool {
@@ -127,6 +130,7 @@ impl Exception {
             "parse_exception"
                 | "parsing_exception"
                 | "query_shard_exception"
+                | "role_restriction_exception"
                 | "security_exception"
                 | "status_exception"
                 | "x_content_parse_exception"

@@ -298,7 +298,7 @@ fn client(form: &Form, field: &Field) -> Result<ClientAuthentication, Exception>
 
 const GRANT: Action = Action::named("cluster:admin/xpack/security/api_key/grant");
 
-const CLONE: Action = Action::named("cluster:admin/xpack/security/api_key/clone");
+const CLONE: Action = Action::named("cluster:admin/xpack/security/api_key/clone").concerning_own_keys();
 
 const NOT_GRANTED: &str = "Failed to authenticate api key grant";
 const NOT_CLONED: &str = "Failed to clone API key";

@@ -105,12 +105,14 @@ fn mask(value: &mut Value) {
                         Value::String(_),
                     ) => *value = format!("<{key}>").into(),
                     ("id", Value::String(id)) if id.len() == 20 => *value = "<id>".into(),
+                    ("node" | "index_uuid", Value::String(id)) if id.len() == 22 => *value = format!("<{key}>").into(),
                     ("nodes", Value::Object(nodes)) => {
                         let nodes: Map<_, _> = nodes.keys().map(|_| ("<node>".to_owned(), Value::Null)).collect();
                         *value = nodes.into();
                     }
-                    ("api_key", Value::Object(_)) => {
-                        // What says which key the caller is has another order after each start of the original.
+                    ("api_key" | "metadata", Value::Object(_)) => {
+                        // What says which key the caller is has another order after each start of the original, and
+                        // metadata that of its hash tables.
                         mask(value);
                         sort(value);
                     }
