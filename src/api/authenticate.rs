@@ -45,4 +45,5 @@ pub(super) fn authentication(principal: &Principal) -> Value {
     shown.into()
 }
 
-const AUTHENTICATE: Action = Action::named(authorize::AUTHENTICATE);
+/// What everybody may do.
+pub(super) const AUTHENTICATE: Action = Action::named(authorize::AUTHENTICATE);

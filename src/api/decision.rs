@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version, request::Parts};
 
 use crate::{
-    api::{Api, facts, failure::Failure},
+    api::{Api, access, authenticate::AUTHENTICATE, facts, failure::Failure},
     body::Body,
     listener::peer::Peer,
     model::Principal,
@@ -41,6 +41,8 @@ pub(super) fn decide(
         api.authorizer
             .check(principal, peer.client_ip(&parts.headers), &method, target.path())
             .map_err(|error| Failure::Rejection(error.into()))?;
+    } else {
+        access::require_freedom(principal, &AUTHENTICATE).map_err(Rejection::from)?;
     }
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::OK;

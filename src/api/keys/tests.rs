@@ -356,7 +356,13 @@ async fn a_key_for_a_workflow_is_refused_everywhere_else() {
     let body = json!({ "name": "flow", "role_descriptors": { "r": bound } });
     let key = key(&api, &made(&api, &elastic(), body).await).await;
     let itself = format!("GET /_security/api_key?id={}", key.api_key.as_ref().unwrap().id);
-    for line in ["GET /_security/_authenticate", "GET /_security/user/_privileges", "GET /_security/user", &itself] {
+    for line in [
+        "GET /_security/_authenticate",
+        "GET /_security/user/_privileges",
+        "GET /_security/user",
+        "GET /_gateway/auth",
+        &itself,
+    ] {
         let (status, answer) = ask(&api, &key, line, Value::Null).await;
         assert_eq!((status, &answer["error"]["caused_by"]["reason"]), (403, &json!("access restricted by workflow")));
         assert_eq!(answer["error"]["root_cause"][0]["type"], "role_restriction_exception");
