@@ -177,6 +177,7 @@ impl Api {
             Failure::Text { status: StatusCode::BAD_REQUEST, text, numbered: true }
         })?;
         query.flag("pretty")?;
+        query.flag("human")?;
         let filter = query.filled("filter_path");
         let matched = route::find(&parts.method, parts.uri.path(), facts(parts).target)?;
         let body = self.read(parts, body).await?;

@@ -32,6 +32,7 @@ pub mod cache;
 mod companions;
 pub mod error;
 mod file;
+mod flights;
 mod jwt;
 pub mod pki;
 pub mod presented;
@@ -44,7 +45,8 @@ pub use jwt::{JwtError, KeySource, SourceError};
 pub use pki::Certificate;
 pub use realm::RealmError;
 
-use cache::{Cache, Digest, Digester, Revocations, Stamps};
+use cache::{Begun, Cache, Digest, Digester, Revocations, Stamps, Subject};
+use flights::Flights;
 use presented::Presented;
 use realm::{Circumstances, Files, Named, Proofs, Realm, Verdict};
 use throttle::Throttle;
@@ -76,6 +78,7 @@ pub struct Realms {
     digester: Digester,
     proven: Cache<Arc<Principal>>,
     refused: Cache<Dead>,
+    flights: Flights,
     metrics: Arc<Metrics>,
     audit: Audit,
 }
@@ -186,6 +189,7 @@ impl Realms {
             digester: Digester::default(),
             proven: Cache::new(cache_entries),
             refused: Cache::new(cache_entries / REFUSED_SHARE),
+            flights: Flights::default(),
             metrics,
             audit,
         })
@@ -301,11 +305,23 @@ impl Realms {
             Presented::ApiKey { .. } | Presented::Bearer(_) => IdentifyError::Refused(Refusal::TokenUnknown),
         };
         let mut failure = Failure::unjudged(refusal);
-        let revocations = &self.proofs.revocations;
-        let now = self.proofs.clock.now();
-        if let Some(dead) = digest.and_then(|digest| self.refused.get(&digest, revocations, now)) {
-            return Err(Failure { judge: self.chain.get(dead.judge), error: dead.into() });
+        if let Some(dead) = self.remembered_dead(digest) {
+            return Err(dead);
         }
+        // What is wrong stays wrong for a while, so nothing is asked twice for the same; passwords are not remembered so.
+        let shared = digest.filter(|_| matches!(presented, Presented::ApiKey { .. } | Presented::Bearer(_)));
+        let _flight = match shared {
+            Some(digest) => self.flights.begin(digest).await,
+            None => None,
+        };
+        // Whoever was first may have learned it meanwhile.
+        if let Some(known) = shared.and_then(|shown| self.remembered(&shown, evidence, self.proofs.clock.now())) {
+            return Ok(known);
+        }
+        if let Some(dead) = self.remembered_dead(shared) {
+            return Err(dead);
+        }
+        let revocations = &self.proofs.revocations;
         let at = Circumstances {
             begun: revocations.begin(),
             address: evidence.peer.client_ip(evidence.headers),
@@ -328,14 +344,14 @@ impl Realms {
                 }
                 Ok(Verdict::Pass) => {}
                 Ok(Verdict::Refuse(error)) => {
-                    self.remember_dead(digest, Dead::of(&error, place), now);
+                    self.remember_dead(digest, presented, at.begun, Dead::of(&error, place));
                     return Err(Failure { error, judge: Some(realm) });
                 }
                 Err(error) => return Err(Failure { error, judge: Some(realm) }),
             }
         }
         // Only now: what one realm does not know another may.
-        self.remember_dead(digest, dead, now);
+        self.remember_dead(digest, presented, at.begun, dead);
         // A certificate that names nobody is none.
         if matches!(failure.error, IdentifyError::Missing) {
             return self.anonymous(evidence).await.map_err(|error| Failure { error, ..failure });
@@ -343,9 +359,19 @@ impl Realms {
         Err(failure)
     }
 
-    fn remember_dead(&self, digest: Option<Digest>, dead: Option<Dead>, now: Timestamp) {
-        if let (Some(digest), Some(dead)) = (digest, dead) {
-            self.refused.insert(digest, dead, now.plus(REFUSED_LIFE), Stamps::default());
+    fn remembered_dead(&self, digest: Option<Digest>) -> Option<Failure<'_>> {
+        let dead = self.refused.get(&digest?, &self.proofs.revocations, self.proofs.clock.now())?;
+        Some(Failure { judge: self.chain.get(dead.judge), error: dead.into() })
+    }
+
+    /// Keeps why a credential is refused. An expired key may still be invalidated, and is then refused for that.
+    fn remember_dead(&self, digest: Option<Digest>, presented: &Presented, begun: Begun, dead: Option<Dead>) {
+        let stamps = match presented {
+            Presented::ApiKey { id, .. } => self.proofs.revocations.stamp(begun, &[Subject::Key(id)]),
+            _ => Some(Stamps::default()),
+        };
+        if let (Some(digest), Some(dead), Some(stamps)) = (digest, dead, stamps) {
+            self.refused.insert(digest, dead, self.proofs.clock.now().plus(REFUSED_LIFE), stamps);
         }
     }
 

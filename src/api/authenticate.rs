@@ -3,7 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::{Call, Reply, access, failure::Failure},
+    api::{
+        Call, Reply,
+        access::{self},
+        failure::Failure,
+    },
     model::Principal,
 };
 

@@ -173,12 +173,7 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
     validation.refuse(reserved, "role descriptor metadata keys may not start with [_]");
     if let Some(restriction) = whole.get("restriction") {
         for workflow in list(restriction, "workflows").iter().filter_map(Value::as_str) {
-            let text = if workflow == privileges::WORKFLOW {
-                format!("workflow restrictions are not supported: role descriptor [{role}]")
-            } else {
-                privileges::unknown_workflow(workflow)
-            };
-            validation.refuse(true, text);
+            validation.refuse(workflow != privileges::WORKFLOW, privileges::unknown_workflow(workflow));
         }
     }
     let description = whole.get("description").and_then(Value::as_str).unwrap_or_default();

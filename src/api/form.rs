@@ -56,10 +56,7 @@ impl Form {
 
     /// A member that the endpoint does not know.
     pub(super) fn unknown(&self, field: &Field, known: &[&str]) -> Exception {
-        let (at, parser, name) = (field.at, self.parser, &field.name);
-        let question = suggest::question(&suggest::near(name, known.iter().copied()));
-        let question = question.map_or_else(String::new, |question| format!(" {question}"));
-        Exception::content(format!("[{at}] [{parser}] unknown field [{name}]{question}"))
+        Exception::content(suggest::unknown_field(field.at, self.parser, &field.name, known))
     }
 
     /// A member could not be read.

@@ -50,7 +50,7 @@ impl Api {
             Some(key) => {
                 let key = self.keys.live(&key.id).await?;
                 let key = key.filter(|key| key.role_descriptors.is_empty()).ok_or_else(|| {
-                    Exception::argument(ASSIGNED).because(Exception::new("unsupported_operation_exception", ASSIGNED))
+                    Exception::argument(ASSIGNED).because(Exception::new("unsupported_operation_exception", LIMITED))
                 })?;
                 key.limited_by
             }
@@ -59,7 +59,10 @@ impl Api {
     }
 
     /// Descriptors of the roles of a user, or of what else it acts by.
-    async fn descriptors(&self, principal: &Principal) -> Result<serde_json::Map<String, Value>, StoreError> {
+    pub(super) async fn descriptors(
+        &self,
+        principal: &Principal,
+    ) -> Result<serde_json::Map<String, Value>, StoreError> {
         if principal.service_token.is_some() {
             let account = &*principal.identity.username;
             let descriptor = privileges::service_accounts().get(account).cloned();
@@ -83,5 +86,6 @@ pub(super) fn builtin(call: &mut Call<'_>) -> Result<Reply, Failure> {
 
 const OTHERS: Action = Action::named("cluster:admin/xpack/security/user/has_privileges");
 const BUILTIN: Action = Action::named("cluster:admin/xpack/security/privilege/builtin/get");
+const LIMITED: &str = "cannot retrieve cluster permission on limited role";
 const ASSIGNED: &str = "Cannot retrieve privileges for API keys with assigned role descriptors. \
     Please use the Get API key information API https://ela.st/es-api-get-api-key";

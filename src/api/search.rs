@@ -169,19 +169,20 @@ pub(super) fn flattened<'a>(map: &'a Map<String, Value>, path: &str) -> Vec<Atom
 ///
 /// # Errors
 ///
-/// One of the two parameters without the other.
+/// The parameter without the other, which tells its type.
 pub(super) fn body(call: &mut Call<'_>) -> Result<Bytes, Exception> {
-    let source = call.query.text("source").map(|source| Bytes::from(source.to_owned()));
-    let typed = call.query.text("source_content_type").is_some();
-    match source {
-        _ if !call.body.is_empty() => Ok(call.body.clone()),
-        Some(source) if typed => Ok(source),
-        None if !typed => Ok(Bytes::new()),
-        _ => {
-            let text = "Validation Failed: 1: source and source_content_type parameters are required;";
-            Err(Exception::new("validation_exception", text))
-        }
+    if !call.body.is_empty() {
+        return Ok(call.body.clone());
     }
+    // Without it its type is a parameter like any that nobody knows.
+    let Some(source) = call.query.text("source").map(|source| Bytes::from(source.to_owned())) else {
+        return Ok(Bytes::new());
+    };
+    if call.query.text("source_content_type").is_none() {
+        let text = "Validation Failed: 1: source and source_content_type parameters are required;";
+        return Err(Exception::new("validation_exception", text));
+    }
+    Ok(source)
 }
 
 /// `parsing_exception` at a place.
@@ -211,14 +212,18 @@ fn number(node: &Node) -> Option<Read<i64>> {
     }
 }
 
-/// What a shard of the original would have noticed.
+/// What a shard of the original would have noticed; what is beneath it is told beside it, where that is the root.
 fn on_shard(reason: &Exception) -> Exception {
     let failed = json!([{ "shard": 0, "index": INDEX, "node": NODE_ID, "reason": reason.shown() }]);
-    Exception::new("search_phase_execution_exception", "all shards failed")
+    let failure = Exception::new("search_phase_execution_exception", "all shards failed")
         .with("phase", "query")
         .with("grouped", true)
         .with("failed_shards", failed)
-        .rooted_in(reason)
+        .rooted_in(reason);
+    match reason.native_cause() {
+        Some(cause) => failure.because(cause.clone()),
+        None => failure,
+    }
 }
 
 /// The same for what is no exception of Elasticsearch's own, which is told as the cause too.

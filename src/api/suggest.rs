@@ -1,5 +1,7 @@
 //! “Did you mean”: the known name that a misspelt one is nearest to.
 
+use crate::api::json::Position;
+
 /// Known names that are near enough to `word`, nearest first.
 pub(super) fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut found: Vec<(usize, &str)> = known
@@ -21,6 +23,13 @@ pub(super) fn question(names: &[&str]) -> Option<String> {
         [one] => Some(format!("did you mean [{one}]?")),
         several => Some(format!("did you mean any of [{}]?", several.join(", "))),
     }
+}
+
+/// What is said of a member that a parser does not know.
+pub(super) fn unknown_field(at: Position, parser: &str, name: &str, known: &[&str]) -> String {
+    let question = question(&near(name, known.iter().copied()));
+    let question = question.map_or_else(String::new, |question| format!(" {question}"));
+    format!("[{at}] [{parser}] unknown field [{name}]{question}")
 }
 
 /// Insertions, deletions and replacements between two words.

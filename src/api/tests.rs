@@ -313,7 +313,6 @@ async fn what_cannot_be_enforced_is_not_taken() {
             json!({ "indices": [{ "names": "a", "privileges": ["read"], "field_security": { "grant": ["b"] } }] }),
             "document and field",
         ),
-        (json!({ "restriction": { "workflows": ["search_application_query"] } }), "workflow restrictions"),
     ] {
         let body = json!({ "name": "k", "role_descriptors": { "r": descriptor } });
         let (status, answer) = ask(&api, &elastic(), "PUT /_security/api_key", body).await;

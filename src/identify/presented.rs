@@ -80,6 +80,11 @@ fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
 ///
 /// [`Base64Error`].
 pub fn decode(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, Base64Error> {
+    // Before padding is looked at, as there.
+    let foreign = |byte: &&u8| !byte.is_ascii_alphanumeric() && !matches!(byte, b'+' | b'/');
+    if let Some(byte) = text.iter().find(foreign).filter(|byte| **byte != b'=') {
+        return Err(Base64Error::Character(*byte));
+    }
     if text.ends_with(b"=") && !text.len().is_multiple_of(4) {
         return Err(Base64Error::Padding); // optional, but whole where it stands
     }

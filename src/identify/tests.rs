@@ -518,3 +518,30 @@ mod auditors {
 }
 
 mod vouched;
+
+#[tokio::test]
+async fn the_same_key_shown_at_once_is_asked_about_once() {
+    let gate = Gate::open().await;
+    let shown = Shown::api_key("nobody:secret");
+    let peer = Peer::at("10.0.0.1:4000".parse().unwrap(), false);
+    let digest = gate.realms.digest(&shown.evidence(&peer)).unwrap();
+    let flight = gate.realms.flights.begin(digest).await;
+    let learned = async {
+        // What the store would never say of this key.
+        let dead = Dead { judge: 2, verdict: Death::Refused(Refusal::KeyExpired) };
+        let presented = Presented::Nothing;
+        gate.realms.remember_dead(Some(digest), &presented, gate.realms.proofs.revocations.begin(), Some(dead));
+        drop(flight);
+    };
+    let (answer, ()) = tokio::join!(gate.identify(&shown), learned);
+    assert_eq!(answer.unwrap_err().reason_code(), Some("key_expired"));
+}
+
+#[tokio::test]
+async fn an_expired_key_that_is_invalidated_is_refused_for_that_at_once() {
+    let gate = Gate::open().await;
+    let (id, shown) = gate.key(Some(Duration::ZERO)).await;
+    assert_eq!(gate.refusal(&shown).await.0, Some("key_expired"));
+    gate.invalidate(&id).await;
+    assert_eq!(gate.refusal(&shown).await.0, Some("key_invalidated"));
+}

@@ -73,6 +73,12 @@ impl Exception {
         self
     }
 
+    /// Its cause, where both are of Elasticsearch's own kinds.
+    #[must_use]
+    pub fn native_cause(&self) -> Option<&Self> {
+        self.cause.as_deref().filter(|cause| self.is_native() && cause.is_native())
+    }
+
     /// What it says.
     #[must_use]
     pub fn reason(&self) -> &str {
@@ -115,10 +121,7 @@ impl Exception {
         if let Some(root) = &self.root {
             return root;
         }
-        match &self.cause {
-            Some(cause) if self.is_native() && cause.is_native() => cause.root(),
-            _ => self,
-        }
+        self.native_cause().map_or(self, Self::root)
     }
 
     fn is_native(&self) -> bool {

@@ -39,7 +39,8 @@ impl Api {
     }
 
     /// What a key of `owner` is made of.
-    pub(super) async fn new_key(&self, wanted: Wanted, owner: &Principal) -> Result<NewKey, StoreError> {
+    pub(super) async fn new_key(&self, wanted: Wanted, owner: &Principal) -> Result<NewKey, Failure> {
+        check_restrictions(wanted.role_descriptors.as_ref())?;
         Ok(NewKey {
             name: wanted.name.unwrap_or_default().into(),
             life: wanted.life,
@@ -79,10 +80,12 @@ impl Api {
         if access::key(owner).is_some() {
             return Ok(Map::new());
         }
-        let mut descriptors = self.roles.resolve(&owner.identity.roles).await?;
+        let mut descriptors = self.descriptors(owner).await?;
         for descriptor in descriptors.values_mut().filter_map(Value::as_object_mut) {
             // A text for people, which no descriptor of a key may have.
             descriptor.shift_remove("description");
+            // A role that is built in does not say so, its snapshot does.
+            descriptor.insert("transient_metadata".into(), json!({ "enabled": true }));
         }
         Ok(descriptors)
     }
@@ -97,6 +100,17 @@ pub(super) fn check_derived(assigned: Option<&Map<String, Value>>, principal: &P
     Err(Exception::argument(
         "creating derived api keys requires an explicit role descriptor that is empty (has no privileges)",
     ))
+}
+
+/// A restriction is for the key as a whole.
+pub(super) fn check_restrictions(assigned: Option<&Map<String, Value>>) -> Result<(), Exception> {
+    let Some(assigned) = assigned else { return Ok(()) };
+    match assigned.values().filter(|descriptor| descriptor.get("restriction").is_some()).count() {
+        0 => Ok(()),
+        1 if assigned.len() == 1 => Ok(()),
+        1 => Err(Exception::argument("combining role descriptors with and without restriction is not supported")),
+        _ => Err(Exception::argument("more than one role descriptor with restriction is not supported")),
+    }
 }
 
 fn shown(created: &CreatedKey, name: &str) -> Value {

@@ -25,16 +25,20 @@ impl Api {
         let body = search::body(call)?;
         let limited_by = call.query.flag("with_limited_by")?;
         call.query.flag("with_profile_uid")?;
-        let typed = call.query.flag("typed_keys")?;
+        let typed = call.query.flag("typed_keys");
         let request = Request::read(&SCHEMA, &body)?;
+        // Nothing else is named by types.
+        let typed = request.aggregates() && typed?;
         call.query.finish(call.path())?;
         request.validate()?;
 
         let principal = call.principal;
         let everything = access::may(principal, &GET);
         let key = access::key(principal);
-        if !everything && (!access::may(principal, &GET_OWN) || key.is_some() && limited_by) {
-            return Err(call.deny(&QUERY));
+        // A key does not show itself what its owner may.
+        let own = !(key.is_some() && limited_by);
+        if !(everything || own && access::may(principal, &GET_OWN)) {
+            return Err(call.deny(if own { &QUERY_OWN } else { &QUERY }));
         }
         let search = request.compile(&SCHEMA, self.clock.now())?;
         let mut filter = match key {
@@ -216,6 +220,8 @@ const SCHEMA: Schema = Schema {
 };
 
 const QUERY: Action = Action::named("cluster:admin/xpack/security/api_key/query");
+
+const QUERY_OWN: Action = QUERY.concerning_own_keys();
 
 const CLEAR: Action = Action::named("cluster:admin/xpack/security/cache/clear");
 

@@ -12,7 +12,8 @@ use crate::{
     body::Body,
     keys::NewKey,
     listener::peer::Peer,
-    model::{Identity, Principal, RealmRef},
+    model::{AuthenticationType, Identity, Principal, RealmRef, ServiceTokenRef},
+    privileges::Privileges,
     respond::{RequestFacts, es},
     store::{Creator, KeyFilter, Page},
 };
@@ -346,4 +347,42 @@ proptest! {
             assert_eq!(all.len(), names.len());
         });
     }
+}
+
+#[tokio::test]
+async fn a_key_for_a_workflow_is_refused_everywhere_else() {
+    let api = api();
+    let bound = json!({ "cluster": ["all"], "restriction": { "workflows": ["search_application_query"] } });
+    let body = json!({ "name": "flow", "role_descriptors": { "r": bound } });
+    let key = key(&api, &made(&api, &elastic(), body).await).await;
+    let itself = format!("GET /_security/api_key?id={}", key.api_key.as_ref().unwrap().id);
+    for line in [
+        "GET /_security/_authenticate",
+        "GET /_security/user/_privileges",
+        "GET /_security/user",
+        "GET /_gateway/auth",
+        &itself,
+    ] {
+        let (status, answer) = ask(&api, &key, line, Value::Null).await;
+        assert_eq!((status, &answer["error"]["caused_by"]["reason"]), (403, &json!("access restricted by workflow")));
+        assert_eq!(answer["error"]["root_cause"][0]["type"], "role_restriction_exception");
+    }
+    let mixed = json!({ "name": "k", "role_descriptors": { "r": bound, "s": {} } });
+    assert_eq!(ask(&api, &elastic(), "PUT /_security/api_key", mixed).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_key_of_a_service_account_is_limited_by_the_account() {
+    let api = api();
+    let account = "elastic/fleet-server";
+    let descriptor = crate::service_accounts::descriptor(account).unwrap();
+    let privileges = Privileges::of_key(&Map::new(), &Map::from_iter([(account.to_owned(), descriptor.clone())]));
+    let token = ServiceTokenRef { name: "t".into(), kind: "_service_account_index".into() };
+    let identity = Identity { username: account.into(), ..Identity::default() };
+    let realm = RealmRef { name: "_service_account".into(), kind: "_service_account".into() };
+    let server = Principal::new(identity, realm, AuthenticationType::Token, privileges);
+    let server = Arc::new(Principal { service_token: Some(token), ..server });
+    let id = made(&api, &server, json!({ "name": "agent" })).await;
+    let key = listed(&api, &id).await;
+    assert_eq!(key["limited_by"][0][account]["cluster"], descriptor["cluster"]);
 }

@@ -9,7 +9,10 @@ use crate::{
         failure::{Failure, INVALID_REQUEST, Validation},
         form::Form,
         json::Position,
-        keys::{create::creator, wanted::Wanted},
+        keys::{
+            create::{check_restrictions, creator},
+            wanted::Wanted,
+        },
     },
     keys::Update,
     model::{KeyId, Principal},
@@ -108,6 +111,7 @@ impl Api {
     }
 
     async fn update(&self, wanted: Wanted, kind: KeyKind, owner: &Principal) -> Result<Update, Failure> {
+        check_restrictions(wanted.role_descriptors.as_ref())?;
         let (role_descriptors, access) = match wanted.access {
             Some(access) => (Some(access.descriptors()), Some(access.0)),
             None => (wanted.role_descriptors, None),
@@ -166,4 +170,4 @@ fn described(update: &Update) -> Map<String, Value> {
 
 const UPDATE: Action = Action::named("cluster:admin/xpack/security/api_key/update").concerning_own_keys();
 
-const UPDATE_SEVERAL: Action = Action::named("cluster:admin/xpack/security/api_key/bulk_update");
+const UPDATE_SEVERAL: Action = Action::named("cluster:admin/xpack/security/api_key/bulk_update").concerning_own_keys();

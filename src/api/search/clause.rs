@@ -6,6 +6,7 @@ use crate::{
     api::{
         json::{Field, Node, Position, Tree},
         search::{Fault, Read, fault, number, parsing, plain},
+        suggest,
     },
     respond::Exception,
 };
@@ -126,7 +127,7 @@ impl Body<'_> {
         match self.members.iter().find(|member| !known.contains(&member.name.as_str())) {
             None => Ok(()),
             Some(member) => {
-                let text = format!("[{}] [{}] unknown field [{}]", member.at, self.kind, member.name);
+                let text = suggest::unknown_field(member.at, self.kind, &member.name, known);
                 let at = member.node.at;
                 fault(at, parsing(at, text.clone()).because(Exception::content(text)))
             }
@@ -313,7 +314,7 @@ impl Body<'_> {
                 }
                 "boost" | "adjust_pure_negative" | "_name" => continue,
                 name => {
-                    let text = format!("[{}] [bool] unknown field [{name}]", member.at);
+                    let text = suggest::unknown_field(member.at, self.kind, name, &BOOL);
                     return fault(node.at, Exception::content(text));
                 }
             };
@@ -389,6 +390,9 @@ fn is_and(operator: &str, at: Position) -> Read<bool> {
         }
     }
 }
+
+const BOOL: [&str; 8] =
+    ["_name", "adjust_pure_negative", "boost", "filter", "minimum_should_match", "must", "mustNot", "must_not"];
 
 /// Kinds of Elasticsearch that are refused by name.
 const UNSUPPORTED: [&str; 33] = [

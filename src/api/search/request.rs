@@ -87,6 +87,11 @@ impl Request {
         Ok(read)
     }
 
+    /// Whether it asks for aggregations.
+    pub(in crate::api) fn aggregates(&self) -> bool {
+        !self.aggregations.is_empty()
+    }
+
     /// # Errors
     ///
     /// Pages that cannot be.
