@@ -30,6 +30,7 @@ use crate::{
 
 pub mod cache;
 mod companions;
+mod compiled;
 pub mod error;
 mod file;
 mod flights;
@@ -46,6 +47,7 @@ pub use pki::Certificate;
 pub use realm::RealmError;
 
 use cache::{Begun, Cache, Digest, Digester, Revocations, Stamps, Subject};
+use compiled::Compiled;
 use flights::Flights;
 use presented::Presented;
 use realm::{Circumstances, Files, Named, Proofs, Realm, Verdict};
@@ -184,6 +186,7 @@ impl Realms {
                 clock,
                 common_roles,
                 files,
+                compiled: Compiled::new(cache_entries / COMPILED_SHARE),
             },
             anonymous: realm::anonymous(&config.anonymous),
             digester: Digester::default(),
@@ -532,6 +535,8 @@ const SINGLE_VALUED: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("traceparent"), "traceparent"),
     (HeaderName::from_static("x-elastic-product-origin"), "X-elastic-product-origin"),
 ];
+/// Different sets of descriptors, to keys: many keys are alike.
+const COMPILED_SHARE: usize = 16;
 /// Refused credentials take this part of the room that good ones have, besides it.
 const REFUSED_SHARE: usize = 8;
 /// How long a refused credential is refused unasked.

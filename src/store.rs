@@ -9,6 +9,7 @@ use crate::{
     passwords::PasswordHash,
 };
 
+pub mod descriptors;
 pub mod memory;
 pub mod postgres;
 pub mod record;
@@ -17,6 +18,7 @@ pub mod sqlite;
 mod tests;
 mod text;
 
+pub use descriptors::Descriptors;
 pub use record::{
     ApiKeyRecord, Change, Client, Creator, DocumentKind, KeyChange, KeyFilter, KeyKind, KeyUpdate, Page, Put, Refresh,
     RefreshRecord, RefreshRefusal, Refreshed, SaltedDigest, Superseded, TokenRecord, TokenSelector, TokenSubject,

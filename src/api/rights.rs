@@ -52,7 +52,7 @@ impl Api {
                 let key = key.filter(|key| key.role_descriptors.is_empty()).ok_or_else(|| {
                     Exception::argument(ASSIGNED).because(Exception::new("unsupported_operation_exception", LIMITED))
                 })?;
-                key.limited_by
+                (*key.limited_by).clone()
             }
         };
         Ok(Reply::ok(privileges::listing(&descriptors)))

@@ -10,6 +10,7 @@ use crate::{
     identify::{
         IdentifyError,
         cache::{Begun, Revocations, Stamps, Subject},
+        compiled::Compiled,
         file::{FileError, FileUsers},
         jwt::{JwtError, JwtRealm},
         presented::Presented,
@@ -104,6 +105,7 @@ pub(super) struct Proofs {
     /// Roles that every user has besides its own: those of anonymous access (section 2.7).
     pub(super) common_roles: Vec<Box<str>>,
     pub(super) files: Files,
+    pub(super) compiled: Compiled,
 }
 
 /// What is at hand when a realm judges.

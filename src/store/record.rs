@@ -9,6 +9,7 @@ use crate::{
     model::{Identity, KeyId, RealmRef, ServiceTokenRef, Timestamp},
     passwords::PasswordHash,
     secret,
+    store::Descriptors,
 };
 
 /// A stored user. `realm` tells native users from the reserved `elastic`.
@@ -90,9 +91,9 @@ pub struct ApiKeyRecord {
     /// Its owner.
     pub creator: Creator,
     /// Assigned descriptors, name → descriptor; empty = the owner's alone.
-    pub role_descriptors: Map<String, Value>,
+    pub role_descriptors: Descriptors,
     /// The owner's descriptors when the key was made or last updated, name → descriptor.
-    pub limited_by: Map<String, Value>,
+    pub limited_by: Descriptors,
     /// Free metadata.
     pub metadata: Map<String, Value>,
     /// What a cross-cluster key gives access to, as asked for; its presence makes it one.
@@ -184,13 +185,12 @@ impl ApiKeyRecord {
         }
         let mut next = self.clone();
         next.creator = change.creator.clone();
-        next.limited_by.clone_from(&change.limited_by);
-        for (field, value) in
-            [(&mut next.role_descriptors, &change.role_descriptors), (&mut next.metadata, &change.metadata)]
-        {
-            if let Some(value) = value {
-                field.clone_from(value);
-            }
+        next.limited_by = change.limited_by.clone().into();
+        if let Some(descriptors) = &change.role_descriptors {
+            next.role_descriptors = descriptors.clone().into();
+        }
+        if let Some(metadata) = &change.metadata {
+            next.metadata.clone_from(metadata);
         }
         if let Some(access) = &change.access {
             next.access = Some(access.clone());

@@ -3,14 +3,16 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::store::{ApiKeyRecord, Client, Creator, KeyKind, StoreError, TokenRecord, TokenSubject, UserNamespace};
+use crate::store::{
+    ApiKeyRecord, Client, Creator, Descriptors, KeyKind, StoreError, TokenRecord, TokenSubject, UserNamespace,
+};
 
 /// Of an API key.
 #[derive(Deserialize, Serialize)]
-pub(super) struct KeyDocument<C = Creator, M = Map<String, Value>> {
+pub(super) struct KeyDocument<C = Creator, D = Descriptors, M = Map<String, Value>> {
     pub(super) creator: C,
-    pub(super) role_descriptors: M,
-    pub(super) limited_by: M,
+    pub(super) role_descriptors: D,
+    pub(super) limited_by: D,
     pub(super) metadata: M,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) access: Option<M>,

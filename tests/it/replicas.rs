@@ -8,7 +8,8 @@ use searchgate::{
     model::{Identity, KeyId, RealmRef, Timestamp},
     secret::SecretText,
     store::{
-        ApiKeyRecord, Creator, DocumentKind, Follower as _, KeyFilter, SaltedDigest, Store as _, postgres::Postgres,
+        ApiKeyRecord, Creator, Descriptors, DocumentKind, Follower as _, KeyFilter, SaltedDigest, Store as _,
+        postgres::Postgres,
     },
 };
 use serde_json::{Map, json};
@@ -98,8 +99,8 @@ impl Replica {
                 identity: Identity { username: "jack".into(), ..Identity::default() },
                 realm: RealmRef { name: "corp".into(), kind: "native".into() },
             },
-            role_descriptors: Map::new(),
-            limited_by: Map::new(),
+            role_descriptors: Descriptors::default(),
+            limited_by: Descriptors::default(),
             metadata: Map::new(),
             access: None,
             last_used: None,

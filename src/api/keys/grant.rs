@@ -79,8 +79,8 @@ impl Api {
         let new = NewKey {
             name: wanted.name.map_or(source.name, Into::into),
             life: wanted.life,
-            role_descriptors: source.role_descriptors,
-            limited_by: source.limited_by,
+            role_descriptors: (*source.role_descriptors).clone(),
+            limited_by: (*source.limited_by).clone(),
             metadata: wanted.metadata.unwrap_or(source.metadata),
             creator: source.creator,
             access: None,

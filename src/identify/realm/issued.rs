@@ -28,7 +28,7 @@ impl Proofs {
             KeyVerdict::Accept(record) => {
                 let until = record.expiration.unwrap_or(NEVER);
                 let stamps = self.revocations.stamp(at.begun, &[Subject::Key(id)]);
-                let principal = Arc::new(key_principal(*record, realm.clone(), AuthenticationType::ApiKey));
+                let principal = Arc::new(self.key_principal(*record, realm.clone(), AuthenticationType::ApiKey));
                 return Ok(Verdict::Accept(Proven { principal, until, stamps }));
             }
             KeyVerdict::CrossCluster => return Ok(Verdict::Decline(IdentifyError::KeyKind(id.clone()))),
@@ -107,14 +107,14 @@ impl Proofs {
         };
         let Some(key) = self.keys.live(&id).await? else { return Ok(None) };
         *until = (*until).min(key.expiration.unwrap_or(NEVER));
-        Ok(Some(key_principal(key, subject.realm, AuthenticationType::Token)))
+        Ok(Some(self.key_principal(key, subject.realm, AuthenticationType::Token)))
     }
-}
 
-/// A key as a caller.
-fn key_principal(key: ApiKeyRecord, realm: RealmRef, authentication: AuthenticationType) -> Principal {
-    let privileges = Privileges::of_key(&key.role_descriptors, &key.limited_by);
-    let identity = Identity { roles: Vec::new(), ..key.creator.identity };
-    let api_key = Some(ApiKeyRef { id: key.id, name: Some(key.name) });
-    Principal { api_key, ..Principal::new(identity, realm, authentication, privileges) }
+    /// A key as a caller.
+    fn key_principal(&self, key: ApiKeyRecord, realm: RealmRef, authentication: AuthenticationType) -> Principal {
+        let privileges = self.compiled.of_key(&key.role_descriptors, &key.limited_by);
+        let identity = Identity { roles: Vec::new(), ..key.creator.identity };
+        let api_key = Some(ApiKeyRef { id: key.id, name: Some(key.name) });
+        Principal { api_key, ..Principal::new(identity, realm, authentication, privileges) }
+    }
 }
