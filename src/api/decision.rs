@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri
 
 use crate::{
     api::{Api, facts, failure::Failure},
+    authorize::Asked,
     body::Body,
     listener::peer::Peer,
     model::Principal,
@@ -39,7 +40,13 @@ pub(super) fn decide(
         }
         path::route(&method, &target, Version::HTTP_11).map_err(|error| Exception::argument(error.to_string()))?;
         api.authorizer
-            .check(principal, peer.client_ip(&parts.headers), &method, target.path())
+            .check_as_it_is(Asked {
+                principal,
+                client: peer.client_ip(&parts.headers),
+                method: &method,
+                uri: &target,
+                headers: &parts.headers,
+            })
             .map_err(|error| Failure::Rejection(error.into()))?;
     }
     let mut response = Response::new(Body::Empty);
