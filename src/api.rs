@@ -122,7 +122,7 @@ impl Api {
         let served = if principal.privileges.is_workflow_restricted() {
             // Nothing here belongs to a workflow, not even what everybody may ask.
             let action = route::action(&parts.method, parts.uri.path()).unwrap_or(ANY_ACTION);
-            Err(Rejection::from(AuthorizeError::cluster(&principal, action, false)).into())
+            Err(Rejection::from(AuthorizeError::workflow(&principal, action)).into())
         } else if decision {
             decision::decide(self, &parts, &principal, peer)
         } else {
