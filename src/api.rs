@@ -10,12 +10,12 @@ use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use serde_json::Value;
 
 use crate::{
-    authorize::Authorizer,
+    authorize::{ANY_ACTION, AuthorizeError, Authorizer},
     body::{Body, BodyError},
     clock::Clock,
     config::Limits,
     documents::Documents,
-    identify::Realms,
+    identify::{IdentifyError, Realms},
     keys::Keys,
     listener::peer::Peer,
     model::Principal,
@@ -119,7 +119,11 @@ impl Api {
             // Headers that make no sense do not shape the answer either.
             return Failure::from(exception).response(&RequestFacts { accept: None, content_type: None, ..facts });
         }
-        let served = if decision {
+        let served = if principal.privileges.is_workflow_restricted() {
+            // Nothing here belongs to a workflow, not even what everybody may ask.
+            let action = route::action(&parts.method, parts.uri.path()).unwrap_or(ANY_ACTION);
+            Err(Rejection::from(AuthorizeError::cluster(&principal, action, false)).into())
+        } else if decision {
             decision::decide(self, &parts, &principal, peer)
         } else {
             self.serve(&parts, body, &principal, peer).await
@@ -132,6 +136,17 @@ impl Api {
                 }
                 failure.response(&facts)
             }
+        }
+    }
+
+    /// Why a caller is not known, in the words for what it asks for here.
+    #[must_use]
+    pub fn refusal(error: IdentifyError, parts: &Parts) -> Rejection {
+        match (error, route::action(&parts.method, parts.uri.path())) {
+            (IdentifyError::RunAs { caller, target }, Some(action)) => {
+                AuthorizeError::run_as(&caller, &target, action).into()
+            }
+            (error, _) => error.into(),
         }
     }
 

@@ -1,30 +1,66 @@
 //! Decides what a caller may do. A request that skipped it cannot be forwarded: there is no [`Permit`] for it.
 //!
-//! Until requests are read as actions on indices, which takes the table of routes, only callers who may do everything
-//! reach the cluster. All others are refused, under a name that stands for any action.
+//! A request is understood from the table of routes: which action, on which names. What the table does not know, and
+//! what cannot be told, is for callers who may do everything. Whatever a caller may use only in part goes on in other
+//! words, which name that part alone.
 
-use std::{fmt::Write as _, net::IpAddr, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use http::Method;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri, uri::PathAndQuery};
 
 use crate::{
+    body::Body,
+    clock::Clock,
     config::Shape,
     identify::IdentifyError,
     model::Principal,
-    privileges,
+    path,
+    scan::{self, Refused},
     telemetry::audit::{Audit, AuditEvent},
 };
 
+mod content;
+mod date_math;
+mod documents;
+mod names;
+mod narrow;
+mod query;
+mod refusal;
+mod resolve;
+mod routes;
+mod target;
+
+use names::Expression;
+use narrow::{Narrowing, Options};
+use query::Query;
+pub use refusal::{AuthorizeError, Denied, On};
+use resolve::{CATALOG, Catalog, Resolver};
+use routes::{Kind, Route, Routes, segments};
+
 /// Proof that somebody judged a request. Fields are private: only this module makes one.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Permit {
     grant: Grant,
+    /// What goes on in place of the caller's target.
+    target: Option<Box<PathAndQuery>>,
+    /// What was left out of the body.
+    refused: Option<Box<Refused>>,
+    /// Whether the body was read, and so goes on plain.
+    read: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Grant {
     /// `OPTIONS`: forwarded without credentials.
     Bare,
+    /// The gateway's own question.
+    Gateway,
     /// The cluster judges the caller's own credential.
     PassThrough,
     /// A principal who may do this.
@@ -33,43 +69,83 @@ enum Grant {
     Sidecar,
 }
 
-/// The caller is known and may not do this. Words and shape: API page section 3.1.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("action [{action}] is unauthorized for {subject}")]
-pub struct AuthorizeError {
-    /// Elasticsearch's name of the action.
-    pub action: &'static str,
-    /// Who, in the words of section 3.1, with roles.
-    pub subject: Box<str>,
-    /// Text behind: the privileges that would grant it, from least to most powerful.
-    pub granted_by: Box<str>,
-    /// Whether the caller is bound to a workflow, and this is none of its actions.
-    pub restricted: bool,
+/// A request, as far as it is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Who asks.
+    pub principal: &'a Arc<Principal>,
+    /// From where.
+    pub client: Option<IpAddr>,
+    /// How.
+    pub method: &'a Method,
+    /// For what.
+    pub uri: &'a Uri,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
 }
 
-/// Judges requests.
+/// Judges requests. Cheap to clone; clones share what they know.
+#[derive(Clone, Debug)]
+pub struct Authorizer(Arc<Inner>);
+
 #[derive(Debug)]
-pub struct Authorizer {
+struct Inner {
     audit: Audit,
+    clock: Clock,
+    routes: Routes,
+    resolver: Resolver,
+    /// Shapes of routes that the table does not know and that were logged.
+    strange: Mutex<HashSet<String>>,
+}
+
+/// What one look at a request tells.
+enum Look<'a> {
+    /// Nothing it can mean is refused.
+    Allowed,
+    /// It depends on names.
+    Names { route: &'a Route, query: Query<'a>, index: Cow<'a, str> },
+    /// It depends on what its body names, and on the names of its path unless they are `covered`.
+    Body { route: &'a Route, kind: &'static str, query: Query<'a>, index: Cow<'a, str>, covered: bool },
 }
 
 impl Permit {
     /// For `OPTIONS`, which needs no credentials and is forwarded with none; for no other method.
     #[must_use]
     pub fn options(method: &Method) -> Option<Self> {
-        (method == Method::OPTIONS).then_some(Self { grant: Grant::Bare })
+        (method == Method::OPTIONS).then_some(Self::new(Grant::Bare))
     }
 
     /// For callers whose credential no realm here claims: the cluster will judge it. Others stay refused.
     #[must_use]
     pub fn passthrough(refusal: &IdentifyError) -> Option<Self> {
-        refusal.is_unclaimed().then_some(Self { grant: Grant::PassThrough })
+        refusal.is_unclaimed().then_some(Self::new(Grant::PassThrough))
     }
 
     /// For the callers of a sidecar listener, and of no other.
     #[must_use]
     pub fn sidecar(shape: Shape) -> Option<Self> {
-        (shape == Shape::Sidecar).then_some(Self { grant: Grant::Sidecar })
+        (shape == Shape::Sidecar).then_some(Self::new(Grant::Sidecar))
+    }
+
+    fn new(grant: Grant) -> Self {
+        Self { grant, target: None, refused: None, read: false }
+    }
+
+    /// What goes on in place of the caller's path and query, if not they.
+    #[must_use]
+    pub fn target(&self) -> Option<&PathAndQuery> {
+        self.target.as_deref()
+    }
+
+    /// Whether the body was read here, and so goes on plain and whole.
+    #[must_use]
+    pub fn has_read(&self) -> bool {
+        self.read
+    }
+
+    /// What was left out of the body, for the answer to be told.
+    pub fn take_refused(&mut self) -> Option<Refused> {
+        self.refused.take().map(|refused| *refused)
     }
 
     /// Who was judged, where somebody was.
@@ -97,203 +173,388 @@ impl Permit {
 impl Authorizer {
     /// One that tells `audit` of whom it refuses.
     #[must_use]
-    pub fn new(audit: Audit) -> Self {
-        Self { audit }
+    pub fn new(audit: Audit, clock: Clock) -> Self {
+        let (routes, resolver) = (Routes::load(), Resolver::default());
+        Self(Arc::new(Inner { audit, clock, routes, resolver, strange: Mutex::default() }))
     }
 
-    /// Whether `principal`, at the address `client`, may send this request to the cluster.
+    /// Whether this request may go to the cluster, and in which words. `ask` gets the cluster's answer to the target of
+    /// a permit of our own, and is called only where it must be known what exists.
     ///
     /// # Errors
     ///
     /// [`AuthorizeError`] when not.
-    pub fn check(
+    pub async fn check(
         &self,
-        principal: &Arc<Principal>,
-        client: Option<IpAddr>,
-        method: &Method,
-        path: &str,
+        asked: Asked<'_>,
+        body: &mut Body,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
     ) -> Result<Permit, AuthorizeError> {
-        if principal.privileges.allows_everything() {
-            return Ok(Permit { grant: Grant::Principal(Arc::clone(principal)) });
+        let mut permit = Permit::new(Grant::Principal(Arc::clone(asked.principal)));
+        if asked.principal.privileges.allows_everything() {
+            return Ok(permit);
         }
-        self.audit.record(&AuditEvent {
-            client,
-            method: Some(method.as_str()),
+        let judged = match self.look(&asked, !matches!(body, Body::Empty)) {
+            Ok(Look::Allowed) => return Ok(permit),
+            // Boxed: every request in flight keeps room for what is awaited here.
+            Ok(Look::Names { route, query, index }) => {
+                let narrowed = Box::pin(self.narrow(&asked, route, &query, &index, ask)).await;
+                narrowed.map(|target| permit.target = target.map(Box::new))
+            }
+            Ok(Look::Body { route, kind, query, index, covered }) => {
+                let work = self.read(&asked, (route, kind, &query, &index, covered), body, &mut permit, ask);
+                Box::pin(work).await
+            }
+            Err(error) => Err(error),
+        };
+        match judged {
+            Ok(()) => Ok(permit),
+            Err(error) => {
+                self.tell(&asked, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Judges the body, and the names of the path too.
+    async fn read(
+        &self,
+        asked: &Asked<'_>,
+        (route, kind, query, index, covered): (&Route, &'static str, &Query<'_>, &str, bool),
+        body: &mut Body,
+        permit: &mut Permit,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+    ) -> Result<(), AuthorizeError> {
+        let catalog = self.catalog(ask).await?;
+        if !covered {
+            let target = self.narrow(asked, route, query, index, async |_| None).await?;
+            permit.target = target.map(Box::new);
+        }
+        let now = self.0.clock.now();
+        let whole = content::read(asked.headers, std::mem::take(body)).await?;
+        let judge = content::Judge { principal: asked.principal, route, index, catalog: &catalog, now };
+        let left = judge.judge(kind, whole)?;
+        permit.read = true;
+        if let Some(refused) = left.refused.filter(|refused| !refused.is_empty()) {
+            let accept = asked.headers.get(http::header::ACCEPT).map(|accept| accept.to_str().unwrap_or("?"));
+            if !scan::accepts_json(accept, query.format.as_deref()) {
+                return Err(AuthorizeError::Illegal("the answer to this request is given as JSON only".into()));
+            }
+            if query.filter_path {
+                permit.target = Some(Box::new(target::without_filter(asked.uri).ok_or(AuthorizeError::Unresolved)?));
+            }
+            permit.refused = Some(Box::new(refused));
+        }
+        *body = left.body.map_or(Body::Empty, Body::from);
+        Ok(())
+    }
+
+    /// Whether this request may go to the cluster in its own words, by somebody else's hand. A body that may name
+    /// indices counts as naming all.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthorizeError`] when not.
+    pub fn check_as_it_is(&self, asked: Asked<'_>) -> Result<(), AuthorizeError> {
+        if asked.principal.privileges.allows_everything() {
+            return Ok(());
+        }
+        let judged = match self.look(&asked, true) {
+            Ok(Look::Allowed) => return Ok(()),
+            Ok(Look::Body { route, covered: true, .. })
+                if route.kind == Kind::Index && narrow::covers(&asked.principal.privileges, &route.actions, "*") =>
+            {
+                return Ok(());
+            }
+            Ok(Look::Names { route, .. } | Look::Body { route, .. }) => {
+                Err(AuthorizeError::index(asked.principal, route.action(), On::default()))
+            }
+            Err(error) => Err(error),
+        };
+        judged.inspect_err(|error| self.tell(&asked, error))
+    }
+
+    /// Whether a request, once the cluster has taken it, makes what is known of its names old.
+    #[must_use]
+    pub fn is_change(&self, method: &Method, path: &str) -> bool {
+        if matches!(*method, Method::GET | Method::HEAD) {
+            return false;
+        }
+        let mut words = segments(path);
+        match (words.next(), words.next(), words.last()) {
+            // It may make its index.
+            (Some(index), Some("_doc" | "_create" | "_update" | "_bulk"), _) => !self.0.resolver.knows(index),
+            (_, second, last) => match *method {
+                Method::DELETE | Method::PUT => true,
+                Method::POST => last.or(second).is_some_and(|word| CHANGES.contains(&word)),
+                _ => false,
+            },
+        }
+    }
+
+    /// Forgets what is known of names.
+    pub fn forget(&self) {
+        self.0.resolver.forget();
+    }
+
+    /// What a request means to a limited caller, as far as that can be told without knowing what exists.
+    fn look<'a>(&'a self, asked: &Asked<'a>, has_body: bool) -> Result<Look<'a>, AuthorizeError> {
+        let (principal, path) = (asked.principal, asked.uri.path());
+        let Some(route) = self.0.routes.find(asked.method, path) else {
+            self.strange(asked.method, path);
+            return Err(AuthorizeError::everything(principal, ANY_ACTION));
+        };
+        let (privileges, action) = (&principal.privileges, route.action());
+        if privileges.is_workflow_restricted() {
+            return Err(AuthorizeError::workflow(principal, action));
+        }
+        let query = asked.uri.query().map_or_else(Query::default, Query::parse);
+        let is_cat = path.starts_with("/_cat/") || path == "/_cat";
+        if route.kind == Kind::Free || is_cat && query.help.as_deref().is_some_and(|help| help != "false") {
+            return Ok(Look::Allowed);
+        }
+        let cluster_actions =
+            || route.actions.iter().filter(|action| route.kind == Kind::Cluster || action.starts_with("cluster:"));
+        if let Some(action) = cluster_actions().find(|action| !privileges.allows_cluster_action(action)) {
+            return Err(AuthorizeError::cluster(principal, action, false));
+        }
+        // What a query names besides indices is not for callers who may not do all.
+        if query.opaque.is_some() {
+            somewhere(principal, route)?;
+            return Err(AuthorizeError::everything(principal, action));
+        }
+        let body = route.body.filter(|_| has_body);
+        match route.kind {
+            Kind::Cluster if query.index.is_some() && !action.starts_with("cluster:monitor/") => {
+                return Err(AuthorizeError::everything(principal, action));
+            }
+            Kind::Cluster if body.is_none() => return Ok(Look::Allowed),
+            Kind::Free => return Ok(Look::Allowed),
+            Kind::Context | Kind::Everything => return Err(AuthorizeError::everything(principal, action)),
+            Kind::Items | Kind::Language => {
+                somewhere(principal, route)?;
+                if body.is_none() {
+                    return Err(AuthorizeError::everything(principal, action));
+                }
+            }
+            Kind::Alias | Kind::Cluster | Kind::Concrete | Kind::Index => {}
+        }
+        let index = match route.index.and_then(|at| segments(path).nth(at)) {
+            Some(raw) if raw.contains('%') => Cow::Owned(path::decode(raw).unwrap_or_default()),
+            Some(raw) => Cow::Borrowed(raw),
+            None => query.index.clone().unwrap_or_default(),
+        };
+        let covered = match route.kind {
+            Kind::Index => !route.no_wildcards && narrow::covers(privileges, &route.actions, &index),
+            Kind::Concrete => {
+                route.target.is_none()
+                    && !index.contains(SPECIAL)
+                    && documents::covers(privileges, route, asked.method, &query, &index)
+            }
+            Kind::Cluster | Kind::Items | Kind::Language => true,
+            _ => false,
+        };
+        Ok(match body {
+            // These two name all in their bodies.
+            Some(kind) => {
+                let covered = covered || matches!(kind, "aliases" | "reindex");
+                Look::Body { route, kind, query, index, covered }
+            }
+            None if covered => Look::Allowed,
+            None => Look::Names { route, query, index },
+        })
+    }
+
+    /// What a request means once it is known what exists: `None` where it goes on as it came.
+    async fn narrow(
+        &self,
+        asked: &Asked<'_>,
+        route: &Route,
+        query: &Query<'_>,
+        index: &str,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+    ) -> Result<Option<PathAndQuery>, AuthorizeError> {
+        let principal = asked.principal;
+        let now = self.0.clock.now();
+        if route.kind == Kind::Concrete {
+            let name = documents::concrete(principal, route, index, now)?;
+            let known = if documents::needs_catalog(principal, route, asked.method, query, &name) {
+                Some(self.catalog(ask).await?)
+            } else {
+                None
+            };
+            documents::judge(principal, route, asked.method, query, &name, known.as_deref())?;
+            let target = route.target.and_then(|at| segments(asked.uri.path()).nth(at)).map(path::decode);
+            if let Some(target) = target
+                && !principal.privileges.allows_no_more_on(&target.unwrap_or_default(), &name)
+            {
+                return Err(AuthorizeError::Forbidden(
+                    "Resizing an index is not allowed when the target index has more permissions than the source index"
+                        .into(),
+                ));
+            }
+            return if name == index { Ok(None) } else { rewritten(asked, route, Some(&[name.into_owned()]), None) };
+        }
+        let expression = narrow::read(index, now)?;
+        if route.no_wildcards && (index.contains('*') || expression == Expression::All) {
+            return Err(AuthorizeError::Illegal("Wildcard expressions or all indices are not allowed".into()));
+        }
+        let options = Options::of(route, query)?;
+        let nowhere = somewhere(principal, route);
+        // A search is resolved before it is judged; all else is not.
+        if nowhere.is_err() && !RESOLVED_FIRST.contains(&route.action()) {
+            let asked = index.split(',').filter(|name| !name.is_empty());
+            let action = narrow::index_actions(&route.actions)
+                .find(|action| !principal.privileges.allows_index_action_somewhere(action));
+            return Err(AuthorizeError::index(principal, action.unwrap_or(route.action()), On::names(asked)));
+        }
+        let aliases = route.kind == Kind::Alias;
+        let catalog = if aliases || narrow::needs_catalog(&expression) { Some(self.catalog(ask).await?) } else { None };
+        let narrowing = Narrowing { principal, actions: &route.actions, options, catalog: catalog.as_deref() };
+        let left = narrowing.narrow(&expression)?;
+        nowhere?;
+        let Some(catalog) = catalog.filter(|_| aliases) else { return rewritten(asked, route, Some(&left), None) };
+        let name = route.name.and_then(|at| segments(asked.uri.path()).nth(at)).unwrap_or_default();
+        let name = path::decode(name).unwrap_or_default();
+        let mut names = aliases_left(principal, route, &name, &catalog)?;
+        if route.action() != ALIASES
+            && route.index_belongs.or(route.index).is_some()
+            && (name.is_empty() || name.contains('*'))
+        {
+            // One that is none of these would be missing.
+            names.retain(|name| left.iter().any(|index| catalog.is_alias_of(name, index)));
+        }
+        if route.action() == ALIASES {
+            if name.is_empty() {
+                return Err(AuthorizeError::everything(principal, ALIASES));
+            }
+            if left.is_empty() {
+                return Err(AuthorizeError::NoSuchIndex(index.into()));
+            }
+            let more = |name: &String| left.iter().all(|index| !principal.privileges.allows_no_more_on(name, index));
+            if asked.method != Method::DELETE && names.iter().any(more) {
+                return Err(AuthorizeError::Forbidden(
+                    "Adding an alias is not allowed when the alias has more permissions than any of the indices".into(),
+                ));
+            }
+        }
+        let index = (route.index.is_some() || route.index_belongs.is_some()).then_some(&*left);
+        rewritten(asked, route, index, Some(&names))
+    }
+
+    async fn catalog(&self, ask: impl AsyncFnOnce(Permit) -> Option<Bytes>) -> Result<Arc<Catalog>, AuthorizeError> {
+        let permit = Permit {
+            grant: Grant::Gateway,
+            target: Some(Box::new(PathAndQuery::from_static(CATALOG))),
+            refused: None,
+            read: false,
+        };
+        self.0.resolver.catalog(async || ask(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
+    }
+
+    /// Logs once that the table does not know a route.
+    fn strange(&self, method: &Method, path: &str) {
+        // Names in it are nobody's business.
+        let words = segments(path).map(|segment| if segment.starts_with('_') { segment } else { "{name}" });
+        let shape = words.fold(method.to_string(), |shape, word| shape + "/" + word);
+        let mut known = self.0.strange.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < STRANGE && !known.contains(&shape) {
+            tracing::warn!(shape, "a route that is not known: only callers who may do everything reach it");
+            known.insert(shape);
+        }
+    }
+
+    fn tell(&self, asked: &Asked<'_>, error: &AuthorizeError) {
+        let principal = asked.principal;
+        let path = asked.uri.path();
+        tracing::debug!(user = &*principal.identity.username, method = %asked.method, path, %error, "refused");
+        let action = match error {
+            AuthorizeError::Denied(denied) => Some(denied.action),
+            _ => None,
+        };
+        self.0.audit.record(&AuditEvent {
+            action: "access_denied",
+            user: Some(&principal.identity.username),
+            realm: Some(&principal.realm),
+            authentication: Some(principal.authentication),
+            api_key: principal.api_key.as_ref(),
+            client: asked.client,
+            method: Some(asked.method.as_str()),
             path: Some(path),
-            ..AuditEvent::by("access_denied", principal)
+            reason: action,
+            ..AuditEvent::default()
         });
-        Err(AuthorizeError::new(principal, ANY_ACTION, "cluster", "all"))
     }
 }
 
-impl AuthorizeError {
-    /// `principal` may not do a cluster action; where the action is on its `own` keys, less would have sufficed.
-    #[must_use]
-    pub fn cluster(principal: &Principal, action: &'static str, own: bool) -> Self {
-        Self::new(principal, action, "cluster", &privileges::granting_cluster(action, own))
-    }
+/// The same request about other names.
+fn rewritten(
+    asked: &Asked<'_>,
+    route: &Route,
+    index: Option<&[String]>,
+    name: Option<&[String]>,
+) -> Result<Option<PathAndQuery>, AuthorizeError> {
+    let target = target::rewrite(route, asked.uri.path(), asked.uri.query(), index, name);
+    target
+        .map(Some)
+        .ok_or_else(|| AuthorizeError::Illegal("the names that are left are too many for one request".into()))
+}
 
-    /// `caller` may do nothing as `target`, whatever either of them may do (API page section 3.3).
-    #[must_use]
-    pub fn run_as(caller: &Principal, target: &str, action: &'static str) -> Self {
-        let granted_by = format!(", because {} is unauthorized to run as [{target}]", who(caller)).into();
-        Self { action, subject: subject(caller).into(), granted_by, restricted: false }
-    }
-
-    fn new(principal: &Principal, action: &'static str, kind: &str, privileges: &str) -> Self {
-        let granted_by = format!(", this action is granted by the {kind} privileges [{privileges}]").into();
-        let restricted = principal.privileges.is_workflow_restricted();
-        Self { action, subject: subject(principal).into(), granted_by, restricted }
+/// Refuses whoever may do it nowhere, whatever is named.
+fn somewhere(principal: &Principal, route: &Route) -> Result<(), AuthorizeError> {
+    let nowhere = |action: &&'static str| !principal.privileges.allows_index_action_somewhere(action);
+    match narrow::index_actions(&route.actions).find(nowhere) {
+        Some(action) => Err(AuthorizeError::index(principal, action, On::default())),
+        None => Ok(()),
     }
 }
 
-/// A caller without its roles.
-fn who(principal: &Principal) -> String {
-    let user = &principal.identity.username;
-    match (&principal.run_by, &principal.api_key) {
-        (Some(by), _) => format!("{} run as [{user}]", who(by)),
-        (None, Some(key)) => format!("API key id [{}] of user [{user}]", key.id),
-        (None, None) if principal.service_token.is_some() => format!("service account [{user}]"),
-        (None, None) => format!("user [{user}]"),
+/// The aliases that are left of an expression over their names.
+fn aliases_left(
+    principal: &Principal,
+    route: &Route,
+    expression: &str,
+    catalog: &Catalog,
+) -> Result<Vec<String>, AuthorizeError> {
+    let allowed = |name: &str| principal.privileges.allows_index_action(route.action(), name);
+    let mut left: Vec<String> = Vec::new();
+    let all = matches!(expression, "" | "_all");
+    for item in if all { "*" } else { expression }.split(',').filter(|item| !item.is_empty()) {
+        if let Some(excluded) = item.strip_prefix('-') {
+            left.retain(|name| !names::matches(excluded, name));
+        } else if item.contains('*') {
+            left.extend(catalog.aliases(item).into_iter().filter(|name| allowed(name)).map(str::to_owned));
+        } else if allowed(item) {
+            left.push(item.to_owned());
+        } else {
+            return Err(AuthorizeError::index(principal, route.action(), On::default()));
+        }
     }
+    Ok(left)
 }
 
-fn subject(principal: &Principal) -> String {
-    let mut subject = who(principal);
-    if principal.api_key.is_some() || principal.service_token.is_some() {
-        return subject;
-    }
-    let effective = principal.privileges.roles();
-    // Writing to a string cannot fail.
-    let _ = write!(subject, " with effective roles [{}]", effective.join(","));
-    let mut lost: Vec<&str> =
-        principal.identity.roles.iter().filter(|role| !effective.contains(role)).map(|role| &**role).collect();
-    if !lost.is_empty() {
-        lost.sort_unstable();
-        let _ = write!(subject, " (assigned roles [{}] were not found)", lost.join(","));
-    }
-    subject
-}
-
-/// Elasticsearch's name of what a request would do that goes no further than its caller, by raw path and query.
-#[must_use]
-pub fn action(target: &str) -> &'static str {
-    match target.split(['?', '#']).next() {
-        Some("/_security/_authenticate" | "/_security/_authenticate/") => AUTHENTICATE,
-        _ => ANY_ACTION,
+impl Route {
+    /// What it does, in one word.
+    fn action(&self) -> &'static str {
+        narrow::index_actions(&self.actions).next().or(self.actions.first().copied()).unwrap_or(ANY_ACTION)
     }
 }
 
 /// What a grant asks of those whom it is for (API page section 4.3), and everybody may do as itself.
 pub const AUTHENTICATE: &str = "cluster:admin/xpack/security/user/authenticate";
 /// Stands for whatever a request would do.
-const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
+pub const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
+/// Changes aliases.
+const ALIASES: &str = "indices:admin/aliases";
+/// What a name of one index does not hold.
+const SPECIAL: [char; 6] = ['*', '<', ':', ',', '-', '.'];
+/// Actions whose names are resolved before anything is judged.
+const RESOLVED_FIRST: [&str; 3] =
+    ["indices:admin/resolve/index", "indices:data/read/field_caps", "indices:data/read/search"];
+/// Last words of a `POST` that makes, removes or renames something.
+const CHANGES: [&str; 6] = ["_alias", "_aliases", "_close", "_open", "_restore", "_rollover"];
+/// Shapes that are remembered.
+const STRANGE: usize = 256;
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Map, Value, json};
-
-    use super::*;
-    use crate::model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, ServiceTokenRef};
-    use crate::privileges::Privileges;
-
-    fn principal(roles: &[&str], privileges: Privileges) -> Principal {
-        let identity = Identity {
-            username: "u".into(),
-            roles: roles.iter().map(|role| Box::from(*role)).collect(),
-            ..Identity::default()
-        };
-        let realm = RealmRef { name: "default_native".into(), kind: "native".into() };
-        let authentication = AuthenticationType::Realm;
-        Principal::new(identity, realm, authentication, privileges)
-    }
-
-    fn key(assigned: &Map<String, Value>) -> Principal {
-        let privileges = Privileges::of_key(assigned, &everything());
-        let api_key = Some(ApiKeyRef { id: KeyId("abc".into()), name: Some("k".into()) });
-        Principal { api_key, authentication: AuthenticationType::ApiKey, ..principal(&[], privileges) }
-    }
-
-    fn everything() -> Map<String, Value> {
-        named("r1", json!({"cluster": ["all"], "indices": [{"names": ["*"], "privileges": ["all"]}]}))
-    }
-
-    fn named(name: &str, descriptor: Value) -> Map<String, Value> {
-        Map::from_iter([(name.to_owned(), descriptor)])
-    }
-
-    fn check(principal: Principal) -> Result<Permit, AuthorizeError> {
-        Authorizer::new(Audit::off()).check(&Arc::new(principal), None, &Method::GET, "/logs/_search")
-    }
-
-    #[test]
-    fn whoever_may_do_everything_gets_a_permit_in_its_name() {
-        let permit = check(principal(&["r1"], Privileges::of_user(&everything()))).unwrap();
-        assert_eq!(&*permit.principal().unwrap().identity.username, "u");
-        assert!(!permit.passes_through() && !permit.goes_bare());
-        assert!(check(key(&Map::new())).is_ok());
-    }
-
-    #[test]
-    fn a_user_who_may_less_is_refused_with_roles_sorted_and_lost_ones_named() {
-        let mut descriptors = named("r2", json!({"cluster": ["monitor"]}));
-        descriptors.extend(named("r1", json!({"indices": [{"names": ["logs"], "privileges": ["read"]}]})));
-        let error = check(principal(&["r2", "zz", "r1", "gone"], Privileges::of_user(&descriptors))).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "action [cluster:admin/searchgate/forward] is unauthorized for user [u] with effective roles [r1,r2] \
-             (assigned roles [gone,zz] were not found)"
-        );
-    }
-
-    #[test]
-    fn a_user_without_roles_is_refused() {
-        let error = check(principal(&[], Privileges::default())).unwrap_err();
-        assert_eq!(&*error.subject, "user [u] with effective roles []");
-    }
-
-    #[test]
-    fn a_limited_key_is_refused_without_roles() {
-        let limited = json!({"cluster": ["all"], "indices": [{"names": ["logs-*"], "privileges": ["all"]}]});
-        let error = check(key(&named("limited", limited))).unwrap_err();
-        assert_eq!(&*error.subject, "API key id [abc] of user [u]");
-    }
-
-    #[test]
-    fn whoever_runs_as_another_is_named_before_it_and_has_its_roles() {
-        let by = |caller| {
-            let target = Principal { run_by: Some(Arc::new(caller)), ..principal(&["lost"], Privileges::default()) };
-            AuthorizeError::cluster(&target, "a:b", false).subject
-        };
-        let roles = "with effective roles [] (assigned roles [lost] were not found)";
-        assert_eq!(*by(principal(&["r1"], Privileges::default())), format!("user [u] run as [u] {roles}"));
-        assert_eq!(*by(key(&Map::new())), format!("API key id [abc] of user [u] run as [u] {roles}"));
-    }
-
-    #[test]
-    fn a_service_account_has_no_roles_to_show() {
-        let kind = "_service_account_index".into();
-        let service_token = Some(ServiceTokenRef { name: "t".into(), kind });
-        let account = Principal { service_token, ..principal(&[], Privileges::default()) };
-        assert_eq!(&*AuthorizeError::cluster(&account, "a:b", false).subject, "service account [u]");
-    }
-
-    #[test]
-    fn whoever_may_not_run_as_another_is_told_twice_who_it_is() {
-        let text = |caller: &Principal| {
-            let error = AuthorizeError::run_as(caller, "v", action("/_security/_authenticate?pretty"));
-            format!("{error}{}", error.granted_by)
-        };
-        let action = "action [cluster:admin/xpack/security/user/authenticate] is unauthorized for";
-        assert_eq!(
-            text(&principal(&["x"], Privileges::default())),
-            format!(
-                "{action} user [u] with effective roles [] (assigned roles [x] were not found), because user [u] is \
-                 unauthorized to run as [v]"
-            )
-        );
-        let key = key(&Map::new());
-        let who = "API key id [abc] of user [u]";
-        assert_eq!(text(&key), format!("{action} {who}, because {who} is unauthorized to run as [v]"));
-    }
-}
+mod tests;

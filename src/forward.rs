@@ -50,14 +50,14 @@ pub enum ForwardError {
 
 /// Makes the head that the cluster sees out of a cleaned one of the client.
 ///
-/// The path goes on as it came. Framing follows the body: `Content-Length` where it is known, else chunked, which is
+/// The path goes on as it came, or as the permit has it. Framing follows the body: `Content-Length` where it is known, else chunked, which is
 /// said aloud: without it the client side of hyper takes it that a `GET` has no body, and searches have one.
 #[must_use]
-pub fn head(parts: Parts, body: &Body) -> Request<()> {
+pub fn head(parts: Parts, permit: &Permit, body: &Body) -> Request<()> {
     let Parts { method, uri, headers, .. } = parts;
     let mut request = Request::new(());
     *request.method_mut() = method;
-    *request.uri_mut() = origin_form(uri);
+    *request.uri_mut() = permit.target().map_or_else(|| origin_form(uri), |target| Uri::from(target.clone()));
     *request.headers_mut() = headers;
     if matches!(body, Body::Empty) && request.headers().get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
     {

@@ -3,6 +3,7 @@
 use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::Api,
-    authorize::{Authorizer, Permit},
+    authorize::{Asked, Authorizer, Permit},
     body::Body,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
@@ -24,6 +25,7 @@ use crate::{
     path::{self, Route},
     reauthenticate::{self, Facts, Next},
     respond::{self, Rejection},
+    scan::{Merge, Refused},
     telemetry::{
         access::AccessLog,
         audit::Audit,
@@ -162,7 +164,7 @@ impl Door {
             sidecar::check(&parts, &self.site.hosts)?;
         }
 
-        let permit = if let Some(bare) = Permit::options(&parts.method) {
+        let mut permit = if let Some(bare) = Permit::options(&parts.method) {
             if route != Route::Cluster {
                 return Ok(self.own(shared.api.options(&parts), record));
             }
@@ -173,7 +175,14 @@ impl Door {
             match self.identify(&parts, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
                     let client = peer.client_ip(&parts.headers);
-                    shared.authorizer.check(&principal, client, &parts.method, parts.uri.path())?
+                    let asked = Asked {
+                        principal: &principal,
+                        client,
+                        method: &parts.method,
+                        uri: &parts.uri,
+                        headers: &parts.headers,
+                    };
+                    shared.authorizer.check(asked, unread, async |permit| self.ask(permit).await).await?
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, std::mem::take(unread));
@@ -183,13 +192,26 @@ impl Door {
                 Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
                     Permit::passthrough(&refusal).ok_or(refusal)?
                 }
-                Err(refusal) => return Err(refusal.into()),
+                Err(refusal) => return Err(Api::refusal(refusal, &parts)),
             }
         };
         if self.site.credentials.is_passthrough() && !shared.upstream.refuses_strangers() {
             return Err(CredentialError::UpstreamOpen.into());
         }
 
+        let refused = permit.take_refused();
+        if permit.has_read() {
+            parts.headers.remove(header::CONTENT_ENCODING);
+            let length = http_body::Body::size_hint(unread).lower();
+            parts.headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        if let Some(refused) = &refused {
+            if matches!(unread, Body::Empty) {
+                return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
+            }
+            parts.headers.remove(header::ACCEPT_ENCODING); // the answer is read here
+        }
+        let changes = shared.authorizer.is_change(&parts.method, parts.uri.path());
         let product = shared.upstream.product();
         let mode = Mode::of(shared.compatibility, product);
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
@@ -198,7 +220,7 @@ impl Door {
         let credential = self.site.credentials.choose(&permit)?;
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
-        let head = forward::head(parts, &body);
+        let head = forward::head(parts, &permit, &body);
         // Kept only where a refusal may be mended and nothing of the body is gone.
         let again = match &credential {
             Chosen::Gateway(held) if self.site.credentials.can_be_replaced() => {
@@ -219,7 +241,50 @@ impl Door {
             (Next::Explain(reason), _) => return Err(reason.into()),
             (Next::Deliver | Next::Recover, _) => answered,
         };
-        self.deliver(answered, mode, &rewrite, record).await
+        if changes && answered.0.status().is_success() {
+            shared.authorizer.forget();
+        }
+        let delivered = self.deliver(answered, mode, &rewrite, record).await?;
+        match refused {
+            Some(refused) if delivered.status() == StatusCode::OK => Box::pin(self.merge(delivered, refused)).await,
+            _ => Ok(delivered),
+        }
+    }
+
+    /// Puts what was left out of a request into its answer.
+    async fn merge(&self, answered: Response<Answer>, refused: Refused) -> Result<Response<Answer>, Rejection> {
+        let (mut parts, answer) = answered.into_parts();
+        let patience = self.core.shared.upstream.request_timeout;
+        let whole = tokio::time::timeout(patience, http_body_util::Limited::new(answer, MERGED_BYTES).collect())
+            .await
+            .map_err(|_| forward::ForwardError::TimedOut)?
+            .map_err(|_| forward::ForwardError::Interrupted)?
+            .to_bytes();
+        let (mut merge, mut pieces) = (Merge::new(refused), Vec::new());
+        merge.push(&whole, &mut pieces);
+        let body = Bytes::from(pieces.concat());
+        parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
+        Ok(Response::from_parts(parts, Answer::new(Body::from(body), None)))
+    }
+
+    /// Asks the cluster what the gateway itself wants to know.
+    async fn ask(&self, permit: Permit) -> Option<Bytes> {
+        let credential = self.site.credentials.choose(&permit).ok()?;
+        let mut request =
+            forward::head(Request::new(()).into_parts().0, &permit, &Body::Empty).map(|()| Upload::empty());
+        if let Chosen::Gateway(held) = credential
+            && let Some(header) = held.header()
+        {
+            forward::attach(request.headers_mut(), header);
+        }
+        let asking = async {
+            let (response, lease) = forward::send(&self.core.pool, &permit, request, None).await.ok()?;
+            let ok = response.status() == StatusCode::OK;
+            let bytes = Body::received(response.into_body()).read(CATALOG_BYTES).await.ok()?;
+            lease.give_back(Instant::now());
+            ok.then_some(bytes)
+        };
+        tokio::time::timeout(self.core.shared.upstream.request_timeout, asking).await.ok()?
     }
 
     /// Proves who calls: mostly from memory.
@@ -370,5 +435,10 @@ impl Handle for Door {
     }
 }
 
+/// What the answer to a request may hold that is answered here in part.
+const MERGED_BYTES: usize = 256 * 1024 * 1024;
+const X_OPAQUE_ID: header::HeaderName = header::HeaderName::from_static("x-opaque-id");
+/// Names of some hundred thousand indices.
+const CATALOG_BYTES: u64 = 64 * 1024 * 1024;
 /// Enough for what is in flight already, and for most bodies.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(5);

@@ -2,8 +2,8 @@
 //!
 //! Modules in the order in which a request meets them: [`listener`] accepts and decrypts,
 //! [`gateway`] is the pipeline, [`identify`] proves who calls, [`authorize`] decides what they may do,
-//! [`credential`] picks what the cluster is shown, [`forward`] sends over [`upstream`], and
-//! [`reauthenticate`] judges a refusal. [`api`] answers what searchgate serves itself and [`respond`]
+//! [`scan`] reads the bodies that name indices, [`credential`] picks what the cluster is shown,
+//! [`forward`] sends over [`upstream`], and [`reauthenticate`] judges a refusal. [`api`] answers what searchgate serves itself and [`respond`]
 //! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`] and [`tokens`].
 //! Beside the pipeline: [`demo`], a throw-away cluster to try it on.
 
@@ -33,6 +33,7 @@ pub mod reauthenticate;
 pub mod respond;
 pub mod role_mappings;
 pub mod roles;
+pub mod scan;
 pub mod secret;
 pub mod service_accounts;
 pub mod store;

@@ -112,6 +112,8 @@ pub struct ServiceTokenRef {
 pub struct Principal {
     /// Who it is: whom it runs as, when it does.
     pub identity: Identity,
+    /// How many of its roles are its own: they come first, then those that every user has (section 2.7).
+    pub own_roles: usize,
     /// The realm that authenticated it.
     pub realm: RealmRef,
     /// The realm of a run-as target; otherwise absent.
@@ -138,6 +140,7 @@ impl Principal {
         privileges: Privileges,
     ) -> Self {
         Self {
+            own_roles: identity.roles.len(),
             identity,
             realm,
             lookup_realm: None,
@@ -147,6 +150,12 @@ impl Principal {
             run_by: None,
             privileges,
         }
+    }
+
+    /// Its roles but for those that every user has: they are given anew at each use.
+    #[must_use]
+    pub fn own_roles(&self) -> &[Box<str>] {
+        self.identity.roles.get(..self.own_roles).unwrap_or_default()
     }
 
     /// The realm that its name belongs to.

@@ -27,10 +27,11 @@ pub use self::{
     builtin::{reserved_roles, service_accounts},
     listing::listing,
     named::{
-        REMOTE_CLUSTER, cluster_names, granting_cluster, granting_index, index_names, is_cluster_privilege,
-        is_index_privilege, unknown_cluster_privilege, unknown_index_privilege,
+        REMOTE_CLUSTER, cluster_names, granting_cluster, granting_index, granting_index_failures, index_names,
+        is_cluster_privilege, is_index_privilege, unknown_cluster_privilege, unknown_index_privilege,
     },
     pattern::{Pattern, covers_names, is_valid as is_valid_pattern},
+    restricted::is_restricted,
 };
 
 /// What a principal may do, compiled from role descriptors. By default nothing; cheap to clone.
@@ -100,6 +101,25 @@ impl Privileges {
         self.allow(|grant| grant.indices.iter().any(|entry| entry.allows(action, index)))
     }
 
+    /// Whether an action is allowed on every index, alias and data stream whose name begins so.
+    #[must_use]
+    pub fn allows_index_action_on_prefix(&self, action: &str, prefix: &str) -> bool {
+        self.allow(|grant| grant.indices.iter().any(|entry| entry.allows_prefix(action, prefix)))
+    }
+
+    /// Whether nothing is allowed on `other` that is not allowed on `index` too; not, where that is hard to tell.
+    #[must_use]
+    pub fn allows_no_more_on(&self, other: &str, index: &str) -> bool {
+        self.0.grants.iter().all(|grant| grant.indices.iter().all(|entry| !entry.names(other) || entry.names(index)))
+    }
+
+    /// Beginnings of names on all of which an action is allowed by an entry of its own.
+    pub fn prefixes(&self, action: &str) -> impl Iterator<Item = &str> {
+        let entries = self.0.grants.iter().flat_map(|grant| &grant.indices);
+        let prefixes = entries.flat_map(grant::IndexGrant::prefixes);
+        prefixes.filter(move |prefix| self.allows_index_action_on_prefix(action, prefix))
+    }
+
     /// Whether an action is allowed on any index at all.
     #[must_use]
     pub fn allows_index_action_somewhere(&self, action: &str) -> bool {
@@ -116,6 +136,12 @@ impl Privileges {
     #[must_use]
     pub fn manages_application(&self, application: &str) -> bool {
         self.allow(|grant| grant.manages.iter().any(|pattern| pattern.matches(application)))
+    }
+
+    /// Whether the privileges of every application may be managed by the global privilege alone.
+    #[must_use]
+    pub fn manages_all_applications(&self) -> bool {
+        self.allow(|grant| grant.manages.iter().any(|pattern| pattern.text() == "*"))
     }
 
     /// Whether the data that an application keeps in user profiles may be written by the global privilege alone.

@@ -3,7 +3,7 @@
 use http::{Extensions, HeaderValue, StatusCode};
 
 use crate::{
-    authorize::{self, AuthorizeError},
+    authorize::{ANY_ACTION, AuthorizeError},
     body::BodyError,
     credential::CredentialError,
     forward::ForwardError,
@@ -88,12 +88,14 @@ impl Rejection {
     #[must_use]
     pub fn wire(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Authorize(AuthorizeError { .. })
+            Self::Authorize(AuthorizeError::Denied(_) | AuthorizeError::Forbidden(_))
             | Self::CrossOrigin
             | Self::Identify(IdentifyError::RunAs { .. }) => (StatusCode::FORBIDDEN, SECURITY),
+            Self::Authorize(AuthorizeError::NoSuchIndex(_)) => (StatusCode::NOT_FOUND, "index_not_found_exception"),
             Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
             Self::Credential(CredentialError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),
-            Self::Credential(
+            Self::Authorize(AuthorizeError::Unresolved)
+            | Self::Credential(
                 CredentialError::Resend | CredentialError::Unavailable | CredentialError::UpstreamOpen,
             )
             | Self::Forward(ForwardError::Unnameable) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
@@ -122,9 +124,10 @@ impl Rejection {
             Self::Identify(IdentifyError::IssuerSilent | IdentifyError::Unavailable(_)) | Self::Store(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, SECURITY)
             }
-            Self::Framing(_) | Self::Identify(IdentifyError::Repeated { .. }) | Self::Path(_) => {
-                (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT)
-            }
+            Self::Authorize(AuthorizeError::Illegal(_))
+            | Self::Framing(_)
+            | Self::Identify(IdentifyError::Repeated { .. })
+            | Self::Path(_) => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ILLEGAL_ARGUMENT),
             Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, ILLEGAL_ARGUMENT),
         }
@@ -152,15 +155,14 @@ impl Rejection {
     /// What the client reads. What a store or a realm says of itself is for the log.
     fn reason(&self, target: &str) -> String {
         match self {
-            Self::Authorize(error) => format!("{error}{}", error.granted_by),
             Self::Busy(_) => "server is too busy to respond".to_owned(),
             Self::Identify(IdentifyError::RunAs { caller, target: user }) => {
-                let error = AuthorizeError::run_as(caller, user, authorize::action(target));
-                format!("{error}{}", error.granted_by)
+                AuthorizeError::run_as(caller, user, ANY_ACTION).to_string()
             }
             Self::Identify(error) => error.reason(target),
             Self::Store(_) => "the security store is not available at the moment".to_owned(),
-            Self::Credential(_)
+            Self::Authorize(_)
+            | Self::Credential(_)
             | Self::CrossOrigin
             | Self::Forward(_)
             | Self::Framing(_)

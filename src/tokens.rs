@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::{
     clock::Clock,
     config,
-    model::Principal,
+    model::{Identity, Principal},
     secret::{self, SecretText},
     store::{
         self, Announce, AnyStore, Change, Client, Refresh, RefreshRecord, RefreshRefusal, Refreshed, Store, StoreError,
@@ -230,7 +230,7 @@ impl TokenSubject {
     #[must_use]
     pub fn of(principal: &Principal) -> Self {
         Self {
-            identity: principal.identity.clone(),
+            identity: Identity { roles: principal.own_roles().to_vec(), ..principal.identity.clone() },
             realm: principal.realm.clone(),
             lookup_realm: principal.lookup_realm.clone(),
             api_key: principal.api_key.as_ref().map(|key| key.id.clone()),

@@ -5,15 +5,25 @@
 #[path = "../benches/harness.rs"]
 mod harness;
 
-use std::hint::black_box;
+use std::{
+    hint::black_box,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use allocation_counter::{AllocationInfo, measure};
 use harness::{Connection, Gateway, NOW, TARGET, event, head, limited, peer};
+use http::{HeaderMap, Method, Uri};
 use searchgate::{
+    authorize::{Asked, Authorizer},
+    body::Body,
+    clock::Clock,
     forward::headers,
     identify::Evidence,
+    model::{AuthenticationType, Identity, Principal, RealmRef},
     path,
-    telemetry::{Format, access::AccessLog, writer::Writer},
+    telemetry::{Format, access::AccessLog, audit::Audit, writer::Writer},
 };
 use tokio::{runtime::Runtime, task::LocalSet};
 
@@ -64,6 +74,25 @@ fn a_decision_allocates_nothing() {
         black_box(limited.may_run_as(black_box("someone")));
     });
     assert_eq!(counted.count_total, 0);
+}
+
+#[test]
+fn judging_a_request_of_a_limited_caller_allocates_nothing() {
+    let authorizer = Authorizer::new(Audit::off(), Clock::system());
+    let realm = RealmRef { name: "native".into(), kind: "native".into() };
+    let caller = Arc::new(Principal::new(Identity::default(), realm, AuthenticationType::Realm, limited()));
+    let headers = HeaderMap::new();
+    let judge = |target| {
+        let uri = Uri::from_static(target);
+        let asked = Asked { principal: &caller, client: None, method: &Method::GET, uri: &uri, headers: &headers };
+        let mut body = Body::Empty;
+        let mut checking = pin!(authorizer.check(asked, &mut body, async |_| None));
+        let polled = checking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Ok(_))), "{target}");
+    };
+    judge("/logs-app-7/_search");
+    assert_eq!(count(|| judge("/logs-app-7/_search?size=0")), 0);
+    assert_eq!(count(|| judge("/logs-app-*/_search")), 0);
 }
 
 #[test]

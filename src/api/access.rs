@@ -50,15 +50,6 @@ pub(super) fn require(principal: &Principal, action: &Action) -> Result<(), Auth
     if may(principal, action) { Ok(()) } else { Err(denied(principal, action)) }
 }
 
-/// Refuses a caller who may not even do what everybody may: one that is bound to a workflow, of which this is none.
-///
-/// # Errors
-///
-/// The denial.
-pub(super) fn require_freedom(principal: &Principal, action: &Action) -> Result<(), AuthorizeError> {
-    if principal.privileges.is_workflow_restricted() { Err(denied(principal, action)) } else { Ok(()) }
-}
-
 /// The denial of an action.
 pub(super) fn denied(principal: &Principal, action: &Action) -> AuthorizeError {
     AuthorizeError::cluster(principal, action.name, action.own)

@@ -23,7 +23,12 @@ impl Api {
         call.query.finish(call.path())?;
         call.refuse_body()?;
         let application = call.names.first().filter(|name| !matches!(name.as_str(), "" | "*" | "_all"));
-        if !application.is_some_and(|application| call.principal.privileges.manages_application(application)) {
+        let privileges = &call.principal.privileges;
+        let manages = match application {
+            Some(application) => privileges.manages_application(application),
+            None => privileges.manages_all_applications(),
+        };
+        if !manages {
             access::require(call.principal, &GET).map_err(Rejection::from)?;
         }
         let of = |name: &str| {

@@ -3,31 +3,24 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::{
-        Call, Reply,
-        access::{self, Action},
-        failure::Failure,
-    },
-    authorize,
+    api::{Call, Reply, access, failure::Failure},
     model::Principal,
-    respond::Rejection,
 };
 
 /// Tells the caller who it is: everybody may ask.
 pub(super) fn authenticate(call: &Call<'_>) -> Result<Reply, Failure> {
     call.query.finish(call.path())?;
     call.refuse_body()?;
-    access::require_freedom(call.principal, &AUTHENTICATE).map_err(Rejection::from)?;
-    Ok(Reply::ok(authentication(call.principal)))
+    Ok(Reply::ok(authentication(call.principal, &call.principal.identity.roles)))
 }
 
-/// A caller as answers show it.
-pub(super) fn authentication(principal: &Principal) -> Value {
+/// A caller as answers show it, with these of its roles.
+pub(super) fn authentication(principal: &Principal, roles: &[Box<str>]) -> Value {
     let identity = &principal.identity;
     let mut shown = Map::new();
     shown.insert("username".into(), json!(identity.username));
     // The roles of a key's owner say nothing of what the key may do.
-    let roles = if access::key(principal).is_some() { json!([]) } else { json!(identity.roles) };
+    let roles = if access::key(principal).is_some() { json!([]) } else { json!(roles) };
     shown.insert("roles".into(), roles);
     shown.insert("full_name".into(), json!(identity.full_name));
     shown.insert("email".into(), json!(identity.email));
@@ -44,6 +37,3 @@ pub(super) fn authentication(principal: &Principal) -> Value {
     }
     shown.into()
 }
-
-/// What everybody may do.
-pub(super) const AUTHENTICATE: Action = Action::named(authorize::AUTHENTICATE);

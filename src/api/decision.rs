@@ -6,7 +6,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version, request::Parts};
 
 use crate::{
-    api::{Api, access, authenticate::AUTHENTICATE, facts, failure::Failure},
+    api::{Api, facts, failure::Failure},
+    authorize::Asked,
     body::Body,
     listener::peer::Peer,
     model::Principal,
@@ -39,10 +40,14 @@ pub(super) fn decide(
         }
         path::route(&method, &target, Version::HTTP_11).map_err(|error| Exception::argument(error.to_string()))?;
         api.authorizer
-            .check(principal, peer.client_ip(&parts.headers), &method, target.path())
+            .check_as_it_is(Asked {
+                principal,
+                client: peer.client_ip(&parts.headers),
+                method: &method,
+                uri: &target,
+                headers: &parts.headers,
+            })
             .map_err(|error| Failure::Rejection(error.into()))?;
-    } else {
-        access::require_freedom(principal, &AUTHENTICATE).map_err(Rejection::from)?;
     }
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::OK;

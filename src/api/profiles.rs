@@ -18,7 +18,7 @@ use crate::{
     identify::{Evidence, IdentifyError, presented::Presented},
     model::Principal,
     privileges::Privileges,
-    respond::{Exception, Rejection, es::CHALLENGES},
+    respond::{Exception, Rejection, es},
     secret,
     store::{DocumentKind, StoreError},
 };
@@ -174,7 +174,8 @@ impl Api {
     fn activated(&self, uid: &str, principal: &Principal, before: Option<&Value>) -> Value {
         let identity = &principal.identity;
         let realm = principal.own_realm();
-        let mut user = json!({ "username": identity.username, "roles": identity.roles, "realm_name": realm.name });
+        let mut user =
+            json!({ "username": identity.username, "roles": principal.own_roles(), "realm_name": realm.name });
         for (key, value) in [("email", &identity.email), ("full_name", &identity.full_name)] {
             if let (Some(value), Some(user)) = (value, user.as_object_mut()) {
                 user.insert(key.to_owned(), json!(value));
@@ -212,7 +213,7 @@ fn refusal(error: IdentifyError, presented: &Presented) -> Failure {
         _ => return Rejection::from(error).into(),
     };
     let text = format!("unable to authenticate user [{name}] for action [{ACTIVATION}]");
-    let exception = Exception::new("security_exception", text).challenged(CHALLENGES);
+    let exception = es::identified(Exception::new("security_exception", text), &error, ACTIVATION);
     Failure::Exception(StatusCode::UNAUTHORIZED, exception)
 }
 

@@ -33,7 +33,6 @@ impl Api {
             access::require(call.principal, &OTHERS).map_err(Rejection::from)?;
             return Err(Exception::argument("users may only check the privileges of their own account").into());
         }
-        access::require_freedom(call.principal, &OTHERS).map_err(Rejection::from)?;
         question::known(&question)?;
         let answer = call.principal.privileges.answer(&question, &self.stored_privileges().await?);
         Ok(Reply::ok(json!({
@@ -46,7 +45,6 @@ impl Api {
     pub(super) async fn list_privileges(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
         call.query.finish(call.path())?;
         call.refuse_body()?;
-        access::require_freedom(call.principal, &LIST).map_err(Rejection::from)?;
         let descriptors = match access::key(call.principal) {
             None => self.descriptors(call.principal).await?,
             Some(key) => {
@@ -87,7 +85,6 @@ pub(super) fn builtin(call: &mut Call<'_>) -> Result<Reply, Failure> {
 }
 
 const OTHERS: Action = Action::named("cluster:admin/xpack/security/user/has_privileges");
-const LIST: Action = Action::named("cluster:admin/xpack/security/user/list_privileges");
 const BUILTIN: Action = Action::named("cluster:admin/xpack/security/privilege/builtin/get");
 const LIMITED: &str = "cannot retrieve cluster permission on limited role";
 const ASSIGNED: &str = "Cannot retrieve privileges for API keys with assigned role descriptors. \

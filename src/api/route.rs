@@ -62,8 +62,19 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     /// What serves it.
     pub(super) endpoint: Endpoint,
-    /// Its methods, in the order in which the original lists them.
-    pub(super) methods: &'static [&'static str],
+    /// Its methods, in the order in which the original lists them, and what it calls the action of each.
+    pub(super) methods: &'static [(&'static str, &'static str)],
+}
+
+impl Route {
+    /// The action of a method that it has.
+    fn action(&self, method: &Method) -> Option<&'static str> {
+        self.methods.iter().find(|(name, _)| *method == **name).map(|(_, action)| *action)
+    }
+
+    fn method_names(&self) -> Vec<&'static str> {
+        self.methods.iter().map(|(name, _)| *name).collect()
+    }
 }
 
 /// A route that a path matches, and what stands for its names, decoded.
@@ -73,64 +84,71 @@ pub(super) struct Matched {
     pub(super) names: Vec<String>,
 }
 
-const fn route(path: &'static str, endpoint: Endpoint, methods: &'static [&'static str]) -> Route {
-    Route { path, endpoint, methods }
+/// Path, endpoint, and behind each method the end of its action's name.
+macro_rules! route {
+    ($path:literal, $endpoint:ident, $($method:ident $action:literal),+) => {
+        Route {
+            path: $path,
+            endpoint: Endpoint::$endpoint,
+            methods: &[$((stringify!($method), concat!("cluster:admin/xpack/security/", $action))),+],
+        }
+    };
 }
 
 /// Everything that is served under `/_security/`.
 #[rustfmt::skip]
 pub(super) const ROUTES: &[Route] = &[
-    route("_authenticate", Endpoint::Authenticate, &["GET"]),
-    route("_query/api_key", Endpoint::QueryKeys, &["GET", "POST"]),
-    route("_query/role", Endpoint::QueryRoles, &["GET", "POST"]),
-    route("_query/user", Endpoint::QueryUsers, &["GET", "POST"]),
-    route("api_key", Endpoint::Keys, &["GET", "POST", "PUT", "DELETE"]),
-    route("api_key/_bulk_update", Endpoint::UpdateKeys, &["POST"]),
-    route("api_key/clone", Endpoint::CloneKey, &["POST", "PUT"]),
-    route("api_key/grant", Endpoint::GrantKey, &["POST", "PUT"]),
-    route("api_key/{id}", Endpoint::Key, &["PUT"]),
-    route("api_key/{ids}/_clear_cache", Endpoint::KeyCache, &["POST"]),
-    route("cross_cluster/api_key", Endpoint::CrossClusterKeys, &["POST"]),
-    route("cross_cluster/api_key/{id}", Endpoint::CrossClusterKey, &["PUT"]),
-    route("delegate_pki", Endpoint::DelegatePki, &["POST"]),
-    route("enroll/kibana", Endpoint::Enroll, &["GET"]),
-    route("enroll/node", Endpoint::Enroll, &["GET"]),
-    route("oauth2/token", Endpoint::Token, &["POST", "DELETE"]),
-    route("privilege", Endpoint::Privileges, &["GET", "POST", "PUT"]),
-    route("privilege/_builtin", Endpoint::BuiltinPrivileges, &["GET"]),
-    route("privilege/{application}", Endpoint::ApplicationPrivileges, &["GET"]),
-    route("privilege/{application}/_clear_cache", Endpoint::PrivilegeCache, &["POST"]),
-    route("privilege/{application}/{names}", Endpoint::ApplicationPrivilege, &["GET", "DELETE"]),
-    route("profile/_activate", Endpoint::ActivateProfile, &["POST"]),
-    route("profile/_has_privileges", Endpoint::ProfilePrivileges, &["GET", "POST"]),
-    route("profile/_suggest", Endpoint::SuggestProfiles, &["GET", "POST"]),
-    route("profile/{uid}", Endpoint::Profiles, &["GET"]),
-    route("profile/{uid}/_data", Endpoint::ProfileData, &["POST", "PUT"]),
-    route("profile/{uid}/_disable", Endpoint::DisableProfile, &["POST", "PUT"]),
-    route("profile/{uid}/_enable", Endpoint::EnableProfile, &["POST", "PUT"]),
-    route("realm/{realms}/_clear_cache", Endpoint::RealmCache, &["POST"]),
-    route("role", Endpoint::Roles, &["GET", "POST", "DELETE"]),
-    route("role/{name}", Endpoint::Role, &["GET", "POST", "PUT", "DELETE"]),
-    route("role/{names}/_clear_cache", Endpoint::RoleCache, &["POST"]),
-    route("role_mapping", Endpoint::RoleMappings, &["GET"]),
-    route("role_mapping/{name}", Endpoint::RoleMapping, &["GET", "POST", "PUT", "DELETE"]),
-    route("service", Endpoint::ServiceAccounts, &["GET"]),
-    route("service/{namespace}", Endpoint::ServiceAccounts, &["GET"]),
-    route("service/{namespace}/{service}", Endpoint::ServiceAccounts, &["GET"]),
-    route("service/{namespace}/{service}/credential", Endpoint::ServiceCredentials, &["GET"]),
-    route("service/{namespace}/{service}/credential/token", Endpoint::NewServiceToken, &["POST"]),
-    route("service/{namespace}/{service}/credential/token/{name}", Endpoint::ServiceToken, &["POST", "PUT", "DELETE"]),
-    route("service/{namespace}/{service}/credential/token/{names}/_clear_cache", Endpoint::ServiceTokenCache, &["POST"]),
-    route("settings", Endpoint::Settings, &["GET", "PUT"]),
-    route("user", Endpoint::Users, &["GET"]),
-    route("user/_has_privileges", Endpoint::OwnPrivileges, &["GET", "POST"]),
-    route("user/_password", Endpoint::Password, &["POST", "PUT"]),
-    route("user/_privileges", Endpoint::ListPrivileges, &["GET"]),
-    route("user/{name}", Endpoint::User, &["GET", "POST", "PUT", "DELETE"]),
-    route("user/{name}/_disable", Endpoint::DisableUser, &["POST", "PUT"]),
-    route("user/{name}/_enable", Endpoint::EnableUser, &["POST", "PUT"]),
-    route("user/{name}/_has_privileges", Endpoint::OwnPrivileges, &["GET", "POST"]),
-    route("user/{name}/_password", Endpoint::Password, &["POST", "PUT"]),
+    route!("_authenticate", Authenticate, GET "user/authenticate"),
+    route!("_query/api_key", QueryKeys, GET "api_key/query", POST "api_key/query"),
+    route!("_query/role", QueryRoles, GET "role/query", POST "role/query"),
+    route!("_query/user", QueryUsers, GET "user/query", POST "user/query"),
+    route!("api_key", Keys, GET "api_key/get", POST "api_key/create", PUT "api_key/create", DELETE "api_key/invalidate"),
+    route!("api_key/_bulk_update", UpdateKeys, POST "api_key/bulk_update"),
+    route!("api_key/clone", CloneKey, POST "api_key/clone", PUT "api_key/clone"),
+    route!("api_key/grant", GrantKey, POST "api_key/grant", PUT "api_key/grant"),
+    route!("api_key/{id}", Key, PUT "api_key/update"),
+    route!("api_key/{ids}/_clear_cache", KeyCache, POST "cache/clear"),
+    route!("cross_cluster/api_key", CrossClusterKeys, POST "cross_cluster/api_key/create"),
+    route!("cross_cluster/api_key/{id}", CrossClusterKey, PUT "cross_cluster/api_key/update"),
+    route!("delegate_pki", DelegatePki, POST "delegate_pki"),
+    route!("enroll/kibana", Enroll, GET "enroll/kibana"),
+    route!("enroll/node", Enroll, GET "enroll/node"),
+    route!("oauth2/token", Token, POST "token/create", DELETE "token/invalidate"),
+    route!("privilege", Privileges, GET "privilege/get", POST "privilege/put", PUT "privilege/put"),
+    route!("privilege/_builtin", BuiltinPrivileges, GET "privilege/builtin/get"),
+    route!("privilege/{application}", ApplicationPrivileges, GET "privilege/get"),
+    route!("privilege/{application}/_clear_cache", PrivilegeCache, POST "cache/clear"),
+    route!("privilege/{application}/{names}", ApplicationPrivilege, GET "privilege/get", DELETE "privilege/delete"),
+    route!("profile/_activate", ActivateProfile, POST "profile/activate"),
+    route!("profile/_has_privileges", ProfilePrivileges, GET "profile/has_privileges", POST "profile/has_privileges"),
+    route!("profile/_suggest", SuggestProfiles, GET "profile/suggest", POST "profile/suggest"),
+    route!("profile/{uid}", Profiles, GET "profile/get"),
+    route!("profile/{uid}/_data", ProfileData, POST "profile/put/data", PUT "profile/put/data"),
+    route!("profile/{uid}/_disable", DisableProfile, POST "profile/set_enabled", PUT "profile/set_enabled"),
+    route!("profile/{uid}/_enable", EnableProfile, POST "profile/set_enabled", PUT "profile/set_enabled"),
+    route!("realm/{realms}/_clear_cache", RealmCache, POST "realm/cache/clear"),
+    route!("role", Roles, GET "role/get", POST "role/bulk_put", DELETE "role/bulk_delete"),
+    route!("role/{name}", Role, GET "role/get", POST "role/put", PUT "role/put", DELETE "role/delete"),
+    route!("role/{names}/_clear_cache", RoleCache, POST "roles/cache/clear"),
+    route!("role_mapping", RoleMappings, GET "role_mapping/get"),
+    route!("role_mapping/{name}", RoleMapping, GET "role_mapping/get", POST "role_mapping/put", PUT "role_mapping/put", DELETE "role_mapping/delete"),
+    route!("service", ServiceAccounts, GET "service_account/get"),
+    route!("service/{namespace}", ServiceAccounts, GET "service_account/get"),
+    route!("service/{namespace}/{service}", ServiceAccounts, GET "service_account/get"),
+    route!("service/{namespace}/{service}/credential", ServiceCredentials, GET "service_account/credential/get"),
+    route!("service/{namespace}/{service}/credential/token", NewServiceToken, POST "service_account/token/create"),
+    route!("service/{namespace}/{service}/credential/token/{name}", ServiceToken, POST "service_account/token/create", PUT "service_account/token/create", DELETE "service_account/token/delete"),
+    route!("service/{namespace}/{service}/credential/token/{names}/_clear_cache", ServiceTokenCache, POST "cache/clear"),
+    route!("settings", Settings, GET "settings/get", PUT "settings/update"),
+    route!("user", Users, GET "user/get"),
+    route!("user/_has_privileges", OwnPrivileges, GET "user/has_privileges", POST "user/has_privileges"),
+    route!("user/_password", Password, POST "user/change_password", PUT "user/change_password"),
+    route!("user/_privileges", ListPrivileges, GET "user/list_privileges"),
+    route!("user/{name}", User, GET "user/get", POST "user/put", PUT "user/put", DELETE "user/delete"),
+    route!("user/{name}/_disable", DisableUser, POST "user/set_enabled", PUT "user/set_enabled"),
+    route!("user/{name}/_enable", EnableUser, POST "user/set_enabled", PUT "user/set_enabled"),
+    route!("user/{name}/_has_privileges", OwnPrivileges, GET "user/has_privileges", POST "user/has_privileges"),
+    route!("user/{name}/_password", Password, POST "user/change_password", PUT "user/change_password"),
 ];
 
 /// The route that a request names, if it has the method.
@@ -140,8 +158,8 @@ pub(super) const ROUTES: &[Route] = &[
 /// 405 for another method, 400 for a path that names nothing.
 pub(super) fn find(method: &Method, path: &str, target: &str) -> Result<Matched, Failure> {
     match matching(path)? {
-        Some(matched) if matched.route.methods.contains(&method.as_str()) => Ok(matched),
-        Some(matched) => Err(wrong_method(method, target, matched.route.methods)),
+        Some(matched) if matched.route.action(method).is_some() => Ok(matched),
+        Some(matched) => Err(wrong_method(method, target, &matched.route.method_names())),
         None if path.starts_with("/_gateway") => {
             let text = format!("nothing is served at [{target}]");
             Err(Failure::Exception(StatusCode::NOT_FOUND, Exception::new("resource_not_found_exception", text)))
@@ -157,10 +175,15 @@ pub(super) fn find(method: &Method, path: &str, target: &str) -> Result<Matched,
     }
 }
 
+/// What Elasticsearch calls what a request asks for; `None` where nothing is served.
+pub(super) fn action(method: &Method, path: &str) -> Option<&'static str> {
+    matching(path).ok()??.route.action(method)
+}
+
 /// Value of `Allow` for `OPTIONS`.
 pub(super) fn allowed(path: &str) -> String {
     match matching(path) {
-        Ok(Some(matched)) => matched.route.methods.join(","),
+        Ok(Some(matched)) => matched.route.method_names().join(","),
         _ if is_single(path) => "POST".to_owned(),
         _ => "GET,POST,PUT,DELETE,HEAD".to_owned(),
     }

@@ -20,7 +20,11 @@ impl From<ServiceAccountError> for Failure {
         let text = error.to_string();
         match error {
             ServiceAccountError::Exists(_) => {
-                Self::Exception(StatusCode::CONFLICT, Exception::new("version_conflict_engine_exception", text))
+                let exception = Exception::new("version_conflict_engine_exception", text)
+                    .with("index_uuid", "searchgate-index-AAAAA")
+                    .with("shard", "0")
+                    .with("index", ".security-7");
+                Self::Exception(StatusCode::CONFLICT, exception)
             }
             ServiceAccountError::Name(_) | ServiceAccountError::Unknown(_) => Exception::argument(text).into(),
             ServiceAccountError::Store(error) => error.into(),

@@ -28,7 +28,7 @@ pub(super) fn api() -> Api {
     let Registers { users, keys, tokens, roles, documents, service_accounts, .. } = registers.clone();
     let realms = Realms::new(&config.authentication, 100, registers, clock.clone(), Metrics::new(&[]), Audit::off());
     Api {
-        authorizer: Authorizer::new(Audit::off()),
+        authorizer: Authorizer::new(Audit::off(), clock.clone()),
         keys,
         users,
         tokens,
@@ -107,6 +107,28 @@ pub(super) fn reason(answer: &Value) -> &str {
 }
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
+#[tokio::test]
+async fn whoever_is_bound_to_a_workflow_is_refused_everything() {
+    let api = api();
+    let mut bound = Principal::clone(&elastic());
+    let descriptor =
+        json!({ "r": { "cluster": ["all"], "restriction": { "workflows": ["search_application_query"] } } });
+    bound.privileges = Privileges::of_key(descriptor.as_object().unwrap(), &Users::descriptors(&["superuser".into()]));
+    let bound = Arc::new(bound);
+    for (line, action) in [
+        ("GET /_security/_authenticate", "cluster:admin/xpack/security/user/authenticate"),
+        ("GET /_security/user/_privileges", "cluster:admin/xpack/security/user/list_privileges"),
+        ("POST /_security/user/_password", "cluster:admin/xpack/security/user/change_password"),
+        ("GET /_gateway/auth", "cluster:admin/searchgate/forward"),
+    ] {
+        let (status, answer) = ask(&api, &bound, line, Value::Null).await;
+        assert_eq!(status, 403, "{line}: {answer}");
+        assert!(reason(&answer).starts_with(&format!("action [{action}] is unauthorized for")), "{answer}");
+        let cause = json!({ "type": "role_restriction_exception", "reason": "access restricted by workflow" });
+        assert_eq!((&answer["error"]["caused_by"], &answer["error"]["root_cause"][0]), (&cause, &cause));
+    }
+}
 
 /// One line of the list that was recorded from the original.
 #[derive(Deserialize)]

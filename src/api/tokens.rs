@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     api::{
@@ -46,11 +46,11 @@ impl Api {
                 return Err(Failure::Exception(StatusCode::INTERNAL_SERVER_ERROR, Exception::new("exception", text)));
             }
             "client_credentials" => {
-                (self.tokens.issue(TokenSubject::of(principal), client).await?, authentication(principal))
+                (self.tokens.issue(TokenSubject::of(principal), client).await?, issued_to(principal))
             }
             "password" => {
                 let user = self.prove_user(call, text("username"), text("password")).await?;
-                (self.tokens.issue_pair(TokenSubject::of(&user), client).await?, authentication(&user))
+                (self.tokens.issue_pair(TokenSubject::of(&user), client).await?, issued_to(&user))
             }
             // Nothing else passed the validation.
             _ => {
@@ -61,7 +61,7 @@ impl Api {
                     }
                     RefreshError::Store(error) => error.into(),
                 })?;
-                (issued, authentication(&refreshed_principal(subject)))
+                (issued, issued_to(&refreshed_principal(subject)))
             }
         };
         self.record(call, "create_token", json!({ "token": { "grant_type": grant } }));
@@ -138,6 +138,11 @@ impl Api {
     }
 }
 
+/// Whom a token stands for, as answers show it: with its own roles only (API page section 2.7).
+fn issued_to(principal: &Principal) -> Value {
+    authentication(principal, principal.own_roles())
+}
+
 /// Whom a refreshed pair stands for, as answers show it: what it may do does not matter there.
 fn refreshed_principal(subject: TokenSubject) -> Principal {
     let TokenSubject { identity, realm, lookup_realm, service_token, .. } = subject;
@@ -145,15 +150,14 @@ fn refreshed_principal(subject: TokenSubject) -> Principal {
     Principal { lookup_realm, service_token, ..principal }
 }
 
-/// What a server says that has no Kerberos realm.
+/// What a server says that has no Kerberos realm. A bad ticket is no fault of ours, though the original says so (500).
 fn kerberos(ticket: &str) -> Failure {
     match presented::decode(ticket.as_bytes()) {
         Ok(_) => unable("<Kerberos Token>".into()),
         Err(error) => {
             let text = format!("could not decode base64 kerberos ticket {ticket}");
             let cause = Exception::argument(error.to_string());
-            let exception = Exception::new("unsupported_operation_exception", text).because(cause);
-            Failure::Exception(StatusCode::INTERNAL_SERVER_ERROR, exception)
+            Exception::new("unsupported_operation_exception", text).because(cause).into()
         }
     }
 }
@@ -163,7 +167,7 @@ fn unable(username: Box<str>) -> Failure {
 }
 
 /// The members of a body that holds nothing but texts.
-fn texts(form: &Form, known: &[&str]) -> Result<Map<String, serde_json::Value>, Exception> {
+fn texts(form: &Form, known: &[&str]) -> Result<Map<String, Value>, Exception> {
     form.fields
         .iter()
         .map(|field| {
@@ -176,7 +180,7 @@ fn texts(form: &Form, known: &[&str]) -> Result<Map<String, serde_json::Value>, 
 }
 
 /// Refuses members that do not go with a grant, in the words of RFC 6749.
-fn validate(grant: &str, texts: &Map<String, serde_json::Value>) -> Result<(), Failure> {
+fn validate(grant: &str, texts: &Map<String, Value>) -> Result<(), Failure> {
     let mut validation = Validation::default();
     let needs: &[&str] = match grant {
         "client_credentials" => &[],

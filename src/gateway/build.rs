@@ -123,11 +123,12 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         Arc::clone(&metrics),
         audit.clone(),
     )?);
+    let authorizer = Authorizer::new(audit.clone(), clock.clone());
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),
-        authorizer: Authorizer::new(audit.clone()),
+        authorizer: authorizer.clone(),
         api: Api {
-            authorizer: Authorizer::new(audit.clone()),
+            authorizer,
             keys: Arc::clone(&keys),
             users: Arc::clone(&users),
             tokens: Arc::clone(&tokens),

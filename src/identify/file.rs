@@ -123,6 +123,11 @@ impl FileUsers {
         self.users.load().contains_key(name)
     }
 
+    /// Who is called so, and whether it may act.
+    pub(super) fn user(&self, name: &str) -> Option<(Identity, bool)> {
+        self.users.load().get(name).map(|user| (user.clone().identity(name), user.enabled))
+    }
+
     /// The user behind a name and password. `None` for a wrong password, an unknown and a disabled user, all at the
     /// same cost.
     ///
@@ -133,13 +138,19 @@ impl FileUsers {
         let user = self.users.load().get(name).cloned();
         let hash = user.as_ref().map(|user| PasswordHash(SecretText::new(user.password_hash.to_string())));
         let right = self.passwords.verify(&format!("file/{name}"), hash, password).await?;
-        Ok(user.filter(|user| right && user.enabled).map(|user| Identity {
+        Ok(user.filter(|user| right && user.enabled).map(|user| user.identity(name)))
+    }
+}
+
+impl Entry {
+    fn identity(self, name: &str) -> Identity {
+        Identity {
             username: name.into(),
-            roles: user.roles,
-            full_name: user.full_name,
-            email: user.email,
-            metadata: user.metadata,
-        }))
+            roles: self.roles,
+            full_name: self.full_name,
+            email: self.email,
+            metadata: self.metadata,
+        }
     }
 }
 

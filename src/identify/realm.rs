@@ -2,32 +2,37 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use serde_json::{Map, json};
+use serde_json::json;
 
 use crate::{
     clock::Clock,
     config::{self, PrincipalFrom},
     identify::{
-        IdentifyError, Refusal,
+        IdentifyError,
         cache::{Begun, Revocations, Stamps, Subject},
         file::{FileError, FileUsers},
-        jwt::{Judged, JwtError, JwtRealm, NoAnswer},
-        pki::Certificate,
+        jwt::{JwtError, JwtRealm},
         presented::Presented,
         throttle::Throttle,
     },
-    keys::{KeyVerdict, Keys},
-    model::{ApiKeyRef, AuthenticationType, Identity, KeyId, Principal, RealmRef, ServiceTokenRef, Timestamp},
+    keys::Keys,
+    model::{AuthenticationType, Identity, Principal, RealmRef, Timestamp},
     passwords::{Busy, Passwords},
     privileges::Privileges,
-    role_mappings::{Facts, RoleMappings},
+    role_mappings::RoleMappings,
     roles::Roles,
     secret::SecretText,
-    service_accounts::{self, ServiceAccounts, ServiceToken},
-    store::{ApiKeyRecord, DocumentKind, StoreError, TokenSubject, UserNamespace},
-    tokens::{TokenVerdict, Tokens},
+    service_accounts::{ServiceAccounts, ServiceToken},
+    store::{DocumentKind, StoreError, UserNamespace},
+    tokens::Tokens,
     users::{Users, UsersError, is_reserved},
 };
+
+mod files;
+mod issued;
+mod vouched;
+
+pub(super) use files::Files;
 
 /// One way of proving who a caller is.
 #[derive(Debug)]
@@ -112,14 +117,6 @@ pub(super) struct Circumstances {
     pub(super) strangers_pass: bool,
 }
 
-/// Files of users. A name in one of them is nobody else's, so that each log-in costs one hash, whoever it names.
-#[derive(Debug, Default)]
-pub(super) struct Files {
-    all: Vec<Arc<FileUsers>>,
-    /// Judges names that nobody has, where no other realm does.
-    last: Option<Arc<FileUsers>>,
-}
-
 /// A realm that cannot be served as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum RealmError {
@@ -139,24 +136,6 @@ pub enum RealmError {
         /// What is wrong.
         source: JwtError,
     },
-}
-
-impl Files {
-    pub(super) fn of_chain(chain: &[Named]) -> Self {
-        let file = |named: &Named| match &named.realm {
-            Realm::File(users) => Some(Arc::clone(users)),
-            _ => None,
-        };
-        let all: Vec<_> = chain.iter().filter_map(file).collect();
-        let native = chain.iter().any(|named| matches!(named.realm, Realm::Password(UserNamespace::Native)));
-        let last = all.last().filter(|_| !native).map(Arc::clone);
-        Self { all, last }
-    }
-
-    /// The file that judges `username`, if any does.
-    fn of(&self, username: &str) -> Option<&Arc<FileUsers>> {
-        self.all.iter().find(|users| users.knows(username)).or(self.last.as_ref())
-    }
 }
 
 impl Named {
@@ -208,13 +187,17 @@ impl Named {
     ///
     /// [`StoreError`].
     pub(super) async fn look_up(&self, username: &str, proofs: &Proofs) -> Result<Lookup, StoreError> {
-        let namespace = match self.realm {
-            Realm::Password(namespace) if (namespace == UserNamespace::Reserved) == is_reserved(username) => namespace,
-            _ => return Ok(Lookup::Unknown),
+        let found = match &self.realm {
+            Realm::File(users) if proofs.files.is_for(users, username) => users.user(username),
+            Realm::Password(namespace) if proofs.is_for(*namespace, username) => {
+                let user = proofs.users.find(*namespace, username).await?;
+                user.map(|user| (user.identity, user.enabled))
+            }
+            _ => None,
         };
-        Ok(match proofs.users.find(namespace, username).await? {
+        Ok(match found {
             None => Lookup::Unknown,
-            Some(user) if user.enabled => Lookup::Found(user.identity, self.name.clone()),
+            Some((identity, true)) => Lookup::Found(identity, self.name.clone()),
             Some(_) => Lookup::Disabled,
         })
     }
@@ -232,10 +215,7 @@ impl Named {
     ) -> Result<Verdict, IdentifyError> {
         match (&self.realm, presented) {
             (Realm::ApiKey, Presented::ApiKey { id, secret }) => proofs.key(id, secret, at, &self.name).await,
-            (Realm::File(users), Presented::Basic { username, password })
-                if !is_reserved(username)
-                    && proofs.files.of(username).is_some_and(|owner| Arc::ptr_eq(owner, users)) =>
-            {
+            (Realm::File(users), Presented::Basic { username, password }) if proofs.files.is_for(users, username) => {
                 proofs.file(users, username, password, at, &self.name).await
             }
             (Realm::Jwt(realm), Presented::Bearer(token)) => proofs.jwt(realm, token, at, &self.name).await,
@@ -243,10 +223,7 @@ impl Named {
                 proofs.certificate(certificate, *from, at, &self.name).await
             }
             (Realm::Password(namespace), Presented::Basic { username, password })
-                if match namespace {
-                    UserNamespace::Native => !is_reserved(username) && proofs.files.of(username).is_none(),
-                    UserNamespace::Reserved => is_reserved(username),
-                } =>
+                if proofs.is_for(*namespace, username) =>
             {
                 proofs.password(*namespace, username, password, at, &self.name).await
             }
@@ -261,27 +238,12 @@ impl Named {
 }
 
 impl Proofs {
-    async fn key(
-        &self,
-        id: &KeyId,
-        secret: &SecretText,
-        at: Circumstances,
-        realm: &RealmRef,
-    ) -> Result<Verdict, IdentifyError> {
-        let refusal = match self.keys.verify(id, secret.expose()).await.map_err(IdentifyError::Unavailable)? {
-            KeyVerdict::Accept(record) => {
-                let until = record.expiration.unwrap_or(NEVER);
-                let stamps = self.revocations.stamp(at.begun, &[Subject::Key(id)]);
-                let principal = Arc::new(key_principal(*record, realm.clone(), AuthenticationType::ApiKey));
-                return Ok(Verdict::Accept(Proven { principal, until, stamps }));
-            }
-            KeyVerdict::CrossCluster => return Ok(Verdict::Decline(IdentifyError::KeyKind(id.clone()))),
-            KeyVerdict::Expired => Refusal::KeyExpired,
-            KeyVerdict::Invalidated => Refusal::KeyInvalidated(id.clone()),
-            KeyVerdict::Unknown => Refusal::KeyUnknown(id.clone()),
-            KeyVerdict::WrongSecret => Refusal::KeySecret(id.clone()),
-        };
-        Ok(Verdict::Decline(IdentifyError::Refused(refusal)))
+    /// Whether nobody but the users of `namespace` can be called so.
+    fn is_for(&self, namespace: UserNamespace, username: &str) -> bool {
+        match namespace {
+            UserNamespace::Native => !is_reserved(username) && self.files.of(username).is_none(),
+            UserNamespace::Reserved => is_reserved(username),
+        }
     }
 
     async fn password(
@@ -313,168 +275,6 @@ impl Proofs {
         Ok(Verdict::Accept(Proven { principal, until: now.plus(PASSWORD_LIFE), stamps }))
     }
 
-    async fn service_account(
-        &self,
-        token: ServiceToken,
-        at: Circumstances,
-        realm: &RealmRef,
-    ) -> Result<Verdict, IdentifyError> {
-        let good = self.service_accounts.verify(&token).await.map_err(IdentifyError::Unavailable)?;
-        let ServiceToken { account, name, .. } = token;
-        let Some(descriptor) = service_accounts::descriptor(&account).filter(|_| good) else {
-            return Ok(Verdict::Refuse(IdentifyError::ServiceAccount { account, name }));
-        };
-        let privileges = Privileges::of_key(&Map::new(), &Map::from_iter([(account.to_string(), descriptor.clone())]));
-        let identity = Identity {
-            full_name: Some(format!("Service account - {account}").into()),
-            username: account,
-            metadata: Map::from_iter([("_elastic_service_account".to_owned(), json!(true))]),
-            ..Identity::default()
-        };
-        let service_token = Some(ServiceTokenRef { name, kind: service_accounts::STORED.into() });
-        let principal = Principal::new(identity, realm.clone(), AuthenticationType::Token, privileges);
-        let principal = Arc::new(Principal { service_token, ..principal });
-        let stamps = self.revocations.stamp(at.begun, &[Subject::Documents(DocumentKind::ServiceToken)]);
-        Ok(Verdict::Accept(Proven { principal, until: NEVER, stamps }))
-    }
-
-    async fn token(&self, token: &SecretText, at: Circumstances) -> Result<Verdict, IdentifyError> {
-        let record = match self.tokens.verify(token.expose()).await.map_err(IdentifyError::Unavailable)? {
-            TokenVerdict::Accept(record) => record,
-            TokenVerdict::Expired => return Ok(Verdict::Decline(IdentifyError::TokenExpired)),
-            TokenVerdict::Unknown => {
-                return Ok(Verdict::Decline(IdentifyError::Refused(Refusal::TokenUnknown)));
-            }
-        };
-        let mut until = record.expiration;
-        let mut subject = record.subject;
-        let run_by = subject.run_by.take();
-        let expired = || Ok(Verdict::Decline(IdentifyError::TokenExpired));
-        let Some(mut principal) = self.bearer(subject, &mut until).await.map_err(IdentifyError::Unavailable)? else {
-            return expired();
-        };
-        if let Some(by) = run_by {
-            let Some(by) = self.bearer(*by, &mut until).await.map_err(IdentifyError::Unavailable)? else {
-                return expired();
-            };
-            let (caller, target) = (Arc::new(by), &principal.identity.username);
-            if !caller.privileges.may_run_as(target) {
-                return Ok(Verdict::Refuse(IdentifyError::RunAs { caller, target: target.clone() }));
-            }
-            principal.run_by = Some(caller);
-        }
-        let key = principal.run_by.as_ref().map_or(&principal.api_key, |by| &by.api_key);
-        let mut subjects = vec![Subject::Token(&record.digest), ROLES];
-        subjects.extend(key.as_ref().map(|key| Subject::Key(&key.id)));
-        let stamps = self.revocations.stamp(at.begun, &subjects);
-        Ok(Verdict::Accept(Proven { principal: Arc::new(principal), until, stamps }))
-    }
-
-    /// Whom a token stands for, as of now, and until when at most. Nobody when the key that minted it is dead: it judges
-    /// what the token may do, and nothing outlives it.
-    async fn bearer(&self, subject: TokenSubject, until: &mut Timestamp) -> Result<Option<Principal>, StoreError> {
-        let Some(id) = subject.api_key else {
-            let user = self.user(subject.identity, subject.realm, AuthenticationType::Token).await?;
-            let (lookup_realm, service_token) = (subject.lookup_realm, subject.service_token);
-            return Ok(Some(Principal { lookup_realm, service_token, ..user }));
-        };
-        let Some(key) = self.keys.live(&id).await? else { return Ok(None) };
-        *until = (*until).min(key.expiration.unwrap_or(NEVER));
-        Ok(Some(key_principal(key, subject.realm, AuthenticationType::Token)))
-    }
-
-    async fn file(
-        &self,
-        users: &FileUsers,
-        username: &str,
-        password: &SecretText,
-        at: Circumstances,
-        realm: &RealmRef,
-    ) -> Result<Verdict, IdentifyError> {
-        if at.strangers_pass && !users.knows(username) {
-            return Ok(Verdict::Pass);
-        }
-        let throttled = |retry_after| IdentifyError::Throttled { retry_after };
-        let attempt = self.throttle.begin(at.address, username, self.clock.now()).map_err(throttled)?;
-        let user = users.verify(username, password.clone()).await.map_err(IdentifyError::Busy)?;
-        let now = self.clock.now();
-        self.throttle.end(&attempt, user.is_some(), now).map_err(throttled)?;
-        let Some(identity) = user else {
-            return Ok(Verdict::Decline(IdentifyError::Password { username: username.into(), known: true }));
-        };
-        let principal = self.user(identity, realm.clone(), AuthenticationType::Realm).await;
-        let principal = Arc::new(principal.map_err(IdentifyError::Unavailable)?);
-        let stamps = self.revocations.stamp(at.begun, &[Subject::FileUser(username), ROLES]);
-        Ok(Verdict::Accept(Proven { principal, until: now.plus(PASSWORD_LIFE), stamps }))
-    }
-
-    async fn jwt(
-        &self,
-        jwt: &JwtRealm,
-        token: &SecretText,
-        at: Circumstances,
-        realm: &RealmRef,
-    ) -> Result<Verdict, IdentifyError> {
-        let now = self.clock.now();
-        let (identity, until) = match jwt.judge(token.expose(), now).await {
-            Ok(Judged::Good(identity, until)) => (identity, until),
-            Ok(Judged::Foreign) => return Ok(Verdict::Pass),
-            Ok(Judged::Bad(reason)) => {
-                tracing::debug!(realm = &*realm.name, reason, "token refused");
-                return Ok(Verdict::Decline(IdentifyError::Refused(Refusal::TokenUnknown)));
-            }
-            Err(NoAnswer) => return Err(IdentifyError::IssuerSilent),
-        };
-        self.mapped(identity, None, until.min(now.plus(VOUCHED_LIFE)), at, realm).await
-    }
-
-    async fn certificate(
-        &self,
-        certificate: &Certificate,
-        from: PrincipalFrom,
-        at: Circumstances,
-        realm: &RealmRef,
-    ) -> Result<Verdict, IdentifyError> {
-        let name = match from {
-            PrincipalFrom::SubjectCn => certificate.cn.clone(),
-            PrincipalFrom::SubjectDn => Some(certificate.dn.clone()).filter(|name| !name.is_empty()),
-        };
-        let Some(username) = name else { return Ok(Verdict::Pass) };
-        let (now, (from, to)) = (self.clock.now(), certificate.validity);
-        // A connection may outlive the certificate that it began with.
-        if now < from || to < now {
-            return Ok(Verdict::Decline(IdentifyError::Password { username, known: true }));
-        }
-        let metadata = [("pki_dn".to_owned(), json!(certificate.dn))].into_iter().collect();
-        let identity = Identity { username, metadata, ..Identity::default() };
-        self.mapped(identity, Some(&certificate.dn), to.min(now.plus(VOUCHED_LIFE)), at, realm).await
-    }
-
-    /// Accepts somebody for whom another vouches, with the roles that mappings give besides.
-    async fn mapped(
-        &self,
-        mut identity: Identity,
-        dn: Option<&str>,
-        until: Timestamp,
-        at: Circumstances,
-        realm: &RealmRef,
-    ) -> Result<Verdict, IdentifyError> {
-        let facts = Facts {
-            username: &identity.username,
-            dn,
-            groups: &identity.roles,
-            metadata: &identity.metadata,
-            realm: &realm.name,
-        };
-        let mapped = self.mappings.roles_for(&facts).await.map_err(IdentifyError::Unavailable)?;
-        let new: Vec<_> = mapped.into_iter().filter(|role| !identity.roles.contains(role)).collect();
-        identity.roles.extend(new);
-        let principal = self.user(identity, realm.clone(), AuthenticationType::Realm).await;
-        let principal = Arc::new(principal.map_err(IdentifyError::Unavailable)?);
-        let stamps = self.revocations.stamp(at.begun, &[Subject::Realm(&realm.name), ROLES, MAPPINGS]);
-        Ok(Verdict::Accept(Proven { principal, until, stamps }))
-    }
-
     /// A user with its roles as they are now, and those that every user has.
     pub(super) async fn user(
         &self,
@@ -482,13 +282,14 @@ impl Proofs {
         realm: RealmRef,
         authentication: AuthenticationType,
     ) -> Result<Principal, StoreError> {
+        let own_roles = identity.roles.len();
         for role in &self.common_roles {
             if !identity.roles.contains(role) {
                 identity.roles.push(role.clone());
             }
         }
         let privileges = Privileges::of_user(&self.roles.resolve(&identity.roles).await?);
-        Ok(Principal::new(identity, realm, authentication, privileges))
+        Ok(Principal { own_roles, ..Principal::new(identity, realm, authentication, privileges) })
     }
 
     /// Who callers without credentials are, when anonymous access has roles (section 2.7).
@@ -502,16 +303,6 @@ impl Proofs {
 
 /// What roles mean may change at any time.
 const ROLES: Subject<'static> = Subject::Documents(DocumentKind::Role);
-/// So may whom they are given to.
-const MAPPINGS: Subject<'static> = Subject::Documents(DocumentKind::RoleMapping);
-
-/// A key as a caller.
-fn key_principal(key: ApiKeyRecord, realm: RealmRef, authentication: AuthenticationType) -> Principal {
-    let privileges = Privileges::of_key(&key.role_descriptors, &key.limited_by);
-    let identity = Identity { roles: Vec::new(), ..key.creator.identity };
-    let api_key = Some(ApiKeyRef { id: key.id, name: Some(key.name) });
-    Principal { api_key, ..Principal::new(identity, realm, authentication, privileges) }
-}
 
 /// Who callers without credentials are; nobody while anonymous access has no roles.
 pub(super) fn anonymous(config: &config::Anonymous) -> Option<Identity> {
@@ -533,6 +324,4 @@ const KEY_REALM: &str = "_es_api_key";
 const TOKEN_REALM: &str = "_token";
 /// As long as Elasticsearch's realms remember a password.
 const PASSWORD_LIFE: Duration = Duration::from_mins(20);
-/// As long as Elasticsearch's jwt and pki realms remember a caller.
-const VOUCHED_LIFE: Duration = Duration::from_mins(20);
 const NEVER: Timestamp = Timestamp::from_millis(u64::MAX);

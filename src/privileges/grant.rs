@@ -167,6 +167,26 @@ impl IndexGrant {
             && (self.restricted || !restricted::is_restricted(name))
     }
 
+    /// Whether an action is granted on every name that begins so.
+    pub(super) fn allows_prefix(&self, action: &str, prefix: &str) -> bool {
+        // Restricted names begin with a dot.
+        let ordinary = !prefix.is_empty() && !prefix.starts_with('.');
+        self.whole
+            && (self.restricted || ordinary)
+            && self.actions.allows(action, Parts::Data)
+            && self.names.iter().any(|pattern| pattern.prefix().is_some_and(|granted| prefix.starts_with(granted)))
+    }
+
+    /// Whether a name is meant, whatever is granted on it.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.names.iter().any(|pattern| pattern.matches(name)) && (self.restricted || !restricted::is_restricted(name))
+    }
+
+    /// Beginnings of names, all of which are meant.
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().filter_map(Pattern::prefix)
+    }
+
     /// Whether an action is granted on anything.
     pub(super) fn allows_somewhere(&self, action: &str) -> bool {
         let part = |part| self.actions.allows(action, part);

@@ -82,6 +82,12 @@ pub fn granting_index(action: &str) -> String {
     list(INDEX.iter().filter(|named| named.parts.meet(Parts::Data) && named.allows(action)))
 }
 
+/// Index privileges that grant an action on failures alone, as refusals list them.
+#[must_use]
+pub fn granting_index_failures(action: &str) -> String {
+    list(INDEX.iter().filter(|named| named.parts == Parts::Failures && named.allows(action)))
+}
+
 /// Whether `name` is a cluster privilege or a pattern over cluster actions.
 #[must_use]
 pub fn is_cluster_privilege(name: &str) -> bool {

@@ -47,6 +47,11 @@ impl Pattern {
         &self.text
     }
 
+    /// What names begin with, where all that do match.
+    pub(super) fn prefix(&self) -> Option<&str> {
+        matches!(self.kind, Kind::All | Kind::Prefix).then(|| self.text.trim_end_matches('*'))
+    }
+
     /// Whether `name` matches.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {

@@ -9,7 +9,8 @@ use super::{
 };
 
 /// Whether an index of that name is restricted.
-pub(super) fn is_restricted(name: &str) -> bool {
+#[must_use]
+pub fn is_restricted(name: &str) -> bool {
     // All begin with a dot, and most names do not.
     name.starts_with('.') && PATTERNS.iter().any(|pattern| pattern.matches(name))
 }

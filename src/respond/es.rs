@@ -26,8 +26,8 @@ pub fn response(rejection: &Rejection, facts: &RequestFacts<'_>) -> Response<Bod
     if let Rejection::Identify(error) = rejection {
         exception = identified(exception, error, facts.target);
     }
-    if let Rejection::Authorize(AuthorizeError { restricted: true, .. }) = rejection {
-        exception = exception.because(Exception::new("role_restriction_exception", "access restricted by workflow"));
+    if let Rejection::Authorize(error) = rejection {
+        exception = authorized(exception, error);
     }
     if let Rejection::Credential(CredentialError::Resend) = rejection {
         exception = exception.with("code", rejection.code());
@@ -79,6 +79,15 @@ pub fn streamed(status: StatusCode, body: Body, facts: &RequestFacts<'_>) -> Res
     response
 }
 
+/// An answer of the gateway's own that is JSON already.
+#[must_use]
+pub fn json(body: Vec<u8>, opaque_id: Option<&HeaderValue>) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes::Bytes::from(body)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    sign(&mut response, opaque_id);
+    response
+}
+
 /// Adds the headers that every answer of the gateway's own carries.
 pub fn sign<B>(response: &mut Response<B>, opaque_id: Option<&HeaderValue>) {
     let status = response.status();
@@ -90,6 +99,18 @@ pub fn sign<B>(response: &mut Response<B>, opaque_id: Option<&HeaderValue>) {
     }
     if let Some(id) = opaque_id {
         headers.insert(X_OPAQUE_ID, id.clone());
+    }
+}
+
+/// What a refused request adds to the body.
+fn authorized(exception: Exception, error: &AuthorizeError) -> Exception {
+    match error {
+        AuthorizeError::Denied(denied) => match &denied.cause {
+            Some((kind, reason)) => exception.because(Exception::new(kind, reason.clone())),
+            None => exception,
+        },
+        AuthorizeError::NoSuchIndex(index) => exception.with("index_uuid", "_na_").with("index", &**index),
+        AuthorizeError::Forbidden(_) | AuthorizeError::Illegal(_) | AuthorizeError::Unresolved => exception,
     }
 }
 

@@ -8,7 +8,10 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -196,7 +199,7 @@ async fn check(store: &AnyStore, lines: &[String]) {
             _ => panic!("not an acknowledgement: {line}"),
         }
     }
-    assert!(lines.len() < 20 || seen.iter().all(|count| *count > 0), "{seen:?}");
+    assert!(lines.len() < 100 || seen.iter().all(|count| *count > 0), "{seen:?}");
 }
 
 /// The short form for everyday runs, and the long one.
@@ -230,17 +233,20 @@ async fn nothing_acknowledged_is_lost_when_a_process_on_postgresql_or_its_backen
     let mut all = Vec::new();
     for round in 0..rounds(3, 50) {
         let child = child(&place);
+        let dead = Arc::new(AtomicBool::new(round % 2 == 1));
         let backends = tokio::spawn({
-            let database = database.clone();
+            let (database, dead) = (database.clone(), Arc::clone(&dead));
             async move {
-                while round % 2 == 0 {
+                while !dead.load(Ordering::Relaxed) {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     database.end_backends().await;
                 }
             }
         });
         let lines = tokio::task::spawn_blocking(move || killed(child, patience())).await.unwrap();
-        backends.abort();
+        dead.store(true, Ordering::Relaxed);
+        // Not a moment longer: the next to connect is this test.
+        backends.await.unwrap();
         check(&open(&place).await, &lines).await;
         all.extend(lines);
     }

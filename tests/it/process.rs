@@ -9,6 +9,7 @@ mod kill;
 mod listeners;
 mod manage;
 mod memory;
+mod realms;
 mod reload;
 
 use std::sync::{

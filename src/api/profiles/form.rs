@@ -66,10 +66,12 @@ impl Activation {
         };
         if validation.text().is_none() {
             let kind = grant_type.as_deref().unwrap_or_default();
-            for (name, given) in given {
-                let wanted = asked.contains(&name);
-                validation.refuse(wanted && !given, format!("[{name}] is required for grant_type [{kind}]"));
-                validation.refuse(!wanted && given, format!("[{name}] is not supported for grant_type [{kind}]"));
+            let (wanted, unwanted): (Vec<_>, Vec<_>) = given.into_iter().partition(|(name, _)| asked.contains(name));
+            for (name, given) in wanted {
+                validation.refuse(!given, format!("[{name}] is required for grant_type [{kind}]"));
+            }
+            for (name, given) in unwanted {
+                validation.refuse(given, format!("[{name}] is not supported for grant_type [{kind}]"));
             }
         }
         validation.finish(INVALID_REQUEST)?;

@@ -30,7 +30,9 @@ impl Wanted {
     ///
     /// What is no mapping.
     pub(super) fn read(name: &str, body: &[u8]) -> Result<Self, Exception> {
-        let Some(node) = document::read(body)? else {
+        let malformed =
+            |cause: Exception| parsing(Position { line: 1, column: 1 }, cause.reason().into()).because(cause);
+        let Some(node) = document::read(body).map_err(malformed)? else {
             return Err(Exception::content(format!("[1:0] [{PARSER}] Expected START_OBJECT but was: null")));
         };
         let Tree::Object(fields) = &node.tree else {
@@ -67,7 +69,10 @@ impl Wanted {
                 self.roles = items.iter().map(|item| role(field, item)).collect::<Result<_, _>>()?;
             }
             ("roles", Tree::Text(text)) => self.roles = vec![text.clone()],
-            ("role_templates", Tree::List(items)) => self.templates = !items.is_empty(),
+            ("role_templates", Tree::List(items)) => {
+                items.iter().try_for_each(|item| template(field, item))?;
+                self.templates = !items.is_empty();
+            }
             ("rules", Tree::Object(_)) => {
                 rules::check(name, &field.node).map_err(|fault| unread(fault.at, field, fault.cause))?;
                 self.rules = field.node.value();
@@ -95,6 +100,13 @@ fn role(field: &Field, item: &Node) -> Result<String, Exception> {
             let text = format!("Expected text at {} but found {}", item.at, item.token());
             Err(unread(item.at, field, Exception::argument(text)))
         }
+    }
+}
+
+fn template(field: &Field, item: &Node) -> Result<(), Exception> {
+    match &item.tree {
+        Tree::Object(members) if members.iter().any(|member| member.name == "template") => Ok(()),
+        _ => Err(unread(item.end, field, Exception::argument("Required [template]"))),
     }
 }
 

@@ -51,8 +51,8 @@ fn certificate(form: &Form, field: &Field, item: &Node) -> Result<String, Except
     if let Some(certificate) = Certificate::read(&der) {
         return Ok(certificate.dn.into());
     }
-    let text = "Could not parse certificate";
-    let cause = Exception::new("certificate_exception", text);
+    let text = "Could not parse certificate: java.io.IOException: Empty input";
+    let cause = Exception::new("certificate_exception", text).because(Exception::new("i_o_exception", "Empty input"));
     let whole = Exception::new("runtime_exception", format!("java.security.cert.CertificateException: {text}"));
     Err(unread(whole.because(cause)))
 }

@@ -27,10 +27,28 @@ fn the_description_names_what_is_served_and_nothing_else() {
     let described: BTreeSet<(String, String)> =
         operations(&description()).into_iter().map(|(method, path, _)| (method, path)).collect();
     let methods = route::ROUTES.iter().flat_map(|route| {
-        route.methods.iter().map(|method| ((*method).to_owned(), format!("/_security/{}", route.path)))
+        route.methods.iter().map(|(method, _)| ((*method).to_owned(), format!("/_security/{}", route.path)))
     });
     let served: BTreeSet<_> = methods.chain([("GET".to_owned(), "/_gateway/auth".to_owned())]).collect();
     assert_eq!(described, served);
+}
+
+#[tokio::test]
+async fn a_denial_names_the_action_of_its_route() {
+    let (api, nobody) = (api(), user("nobody", &json!({})));
+    let mut denied = 0;
+    for route in route::ROUTES {
+        for (method, action) in route.methods {
+            let path = route.path.replace(['{', '}'], "");
+            let (status, answer) = ask(&api, &nobody, &format!("{method} /_security/{path}"), Value::Null).await;
+            // Without a body many requests make no sense, and that is said first.
+            if status == 403 && reason(&answer).starts_with("action [") {
+                assert!(reason(&answer).starts_with(&format!("action [{action}] ")), "{method} {path}: {answer}");
+                denied += 1;
+            }
+        }
+    }
+    assert!(denied > 30, "{denied}");
 }
 
 /// Any JSON, some of it deep or long.

@@ -44,6 +44,18 @@ async fn a_password_gives_a_pair_that_its_client_refreshes_to_the_same_pair_agai
 }
 
 #[tokio::test]
+async fn a_grant_tells_the_roles_of_its_user_and_not_those_of_everybody() {
+    let api = furnished().await;
+    let mut caller = Principal::clone(&client());
+    caller.identity.roles.push("guest".into());
+    let caller = Arc::new(caller);
+    let (_, answer) = ask(&api, &caller, TOKEN, json!({ "grant_type": "client_credentials" })).await;
+    assert_eq!(answer["authentication"]["roles"], json!(["own"]));
+    let (_, answer) = ask(&api, &caller, "GET /_security/_authenticate", Value::Null).await;
+    assert_eq!(answer["roles"], json!(["own", "guest"]));
+}
+
+#[tokio::test]
 async fn a_wrong_password_and_a_kerberos_ticket_are_refused_for_the_action() {
     let api = furnished().await;
     let ticket = |text| json!({ "grant_type": "_kerberos", "kerberos_ticket": text });
@@ -56,7 +68,7 @@ async fn a_wrong_password_and_a_kerberos_ticket_are_refused_for_the_action() {
         assert_eq!(parts.headers["x-auth-reason"], "bad_credentials");
     }
     let (status, answer) = ask(&api, &client(), TOKEN, ticket("!!!")).await;
-    assert_eq!((status, reason(&answer)), (500, "could not decode base64 kerberos ticket !!!"));
+    assert_eq!((status, reason(&answer)), (400, "could not decode base64 kerberos ticket !!!"));
     assert_eq!(answer["error"]["caused_by"]["reason"], "Illegal base64 character 21");
 }
 

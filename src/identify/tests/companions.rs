@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::store::Store;
+use crate::{config::Realm as Configured, passwords::PasswordHash, store::Store};
 
 const RUN_AS: &str = "es-security-runas-user";
 const SECONDARY: &str = "es-secondary-authorization";
@@ -34,6 +34,31 @@ async fn whoever_may_runs_as_another() {
     assert_eq!((&principal.realm, principal.lookup_realm.as_ref()), (&native(), Some(&native())));
     assert_eq!(&*principal.run_by.as_ref().unwrap().identity.username, "runner");
     assert!(!principal.privileges.may_run_as("target"), "what the caller may is not the target's");
+}
+
+#[tokio::test]
+async fn a_user_of_a_file_is_run_as_and_hides_the_native_one_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users.yml");
+    let hash = PasswordHash::of(&text(PASSWORD)).unwrap();
+    let entry = |more| format!("{{ password_hash: '{}', roles: [of_file]{more} }}", hash.0.expose());
+    let users = format!(
+        "jane: {}
+u: {}
+",
+        entry(""),
+        entry(", enabled: false")
+    );
+    std::fs::write(&path, users).unwrap();
+    let gate = Gate::with(|config| {
+        config.authentication.realms.push(Configured::File { name: "staff".into(), path: path.clone() });
+    })
+    .await;
+    let shown = Shown::basic("elastic", PASSWORD);
+    let principal = gate.identify(&shown.clone().header(RUN_AS, "jane")).await.unwrap();
+    assert_eq!((&*principal.identity.roles, &*principal.own_realm().name), (&["of_file".into()][..], "staff"));
+    let error = gate.identify(&shown.header(RUN_AS, "u")).await.unwrap_err();
+    assert!(matches!(error, IdentifyError::Password { .. }), "the file says that it is disabled: {error}");
 }
 
 #[tokio::test]

@@ -73,6 +73,15 @@ async fn a_token_of_a_key_that_ran_as_a_user_ends_with_the_key() {
 }
 
 #[tokio::test]
+async fn a_token_holds_the_roles_of_its_user_and_not_those_of_everybody() {
+    let gate = Gate::with(|config| config.authentication.anonymous.roles = vec!["guest".into()]).await;
+    let principal = gate.identify(&Shown::basic("u", PASSWORD)).await.unwrap();
+    assert_eq!(&*principal.identity.roles, ["superuser".into(), "guest".into()]);
+    assert_eq!(principal.own_roles(), ["superuser".into()]);
+    assert_eq!(&*TokenSubject::of(&principal).identity.roles, ["superuser".into()]);
+}
+
+#[tokio::test]
 async fn a_token_of_an_anonymous_caller_stays_anonymous() {
     let gate = Gate::with(|config| config.authentication.anonymous.roles = vec!["superuser".into()]).await;
     let principal = gate.identify(&Shown::default()).await.unwrap();

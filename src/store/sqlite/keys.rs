@@ -31,7 +31,7 @@ pub(super) fn insert(
             .query_row(params![owner, realm, millis(key.creation)], |row| row.get(0))?;
         Ok(u64::try_from(live).unwrap_or(0))
     };
-    if !quotas.take((owner.clone(), (&**realm).into()), max_per_owner, live)? {
+    if !quotas.take((owner.clone(), (&**realm).into()), max_per_owner, key.creation, live)? {
         return Ok(false);
     }
     connection
