@@ -71,7 +71,7 @@ impl Api {
         selection.validate(&GET_WORDS)?;
 
         let principal = call.principal;
-        let itself = selection.names_only(principal) && !limited_by && !principal.privileges.is_workflow_restricted();
+        let itself = selection.names_only(principal) && !limited_by;
         let own = selection.is_own(principal);
         let action = if own { &GET_OWN } else { &GET };
         if !(itself || access::may(principal, action)) {

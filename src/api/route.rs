@@ -119,7 +119,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!("privilege/{application}", ApplicationPrivileges, GET "privilege/get"),
     route!("privilege/{application}/_clear_cache", PrivilegeCache, POST "cache/clear"),
     route!("privilege/{application}/{names}", ApplicationPrivilege, GET "privilege/get", DELETE "privilege/delete"),
-    route!("profile/_activate", ActivateProfile, POST "profile/activate", PUT "profile/activate"),
+    route!("profile/_activate", ActivateProfile, POST "profile/activate"),
     route!("profile/_has_privileges", ProfilePrivileges, GET "profile/has_privileges", POST "profile/has_privileges"),
     route!("profile/_suggest", SuggestProfiles, GET "profile/suggest", POST "profile/suggest"),
     route!("profile/{uid}", Profiles, GET "profile/get"),

@@ -26,6 +26,7 @@ use searchgate::{
     tokens::{RefreshError, TokenVerdict, Tokens},
 };
 use serde_json::Map;
+use tokio::task::JoinSet;
 
 use crate::support::postgres::Database;
 
@@ -93,20 +94,17 @@ fn new_key() -> NewKey {
 async fn writes_until_it_is_killed() {
     let Ok(place) = env::var(CHILD) else { return };
     let services = Arc::new(services(&open(&place).await, Duration::from_secs(30)));
-    let writers: Vec<_> = (0..4)
-        .map(|_| {
-            let services = Arc::clone(&services);
-            tokio::spawn(async move {
-                loop {
-                    // A store that was cut off acknowledges nothing; the next write may succeed.
-                    let _ = write(&services.0, &services.1).await;
-                }
-            })
-        })
-        .collect();
-    for writer in writers {
-        writer.await.unwrap();
+    let mut writers = JoinSet::new();
+    for _ in 0..4 {
+        let services = Arc::clone(&services);
+        writers.spawn(async move {
+            loop {
+                // A store that was cut off acknowledges nothing; the next write may succeed.
+                let _ = write(&services.0, &services.1).await;
+            }
+        });
     }
+    writers.join_all().await;
 }
 
 /// A key that stays, a key that ends, a pair that is refreshed, a token that ends.
@@ -196,7 +194,7 @@ async fn check(store: &AnyStore, lines: &[String]) {
                 let again = tokens.refresh(token, client()).await;
                 assert!(matches!(again, Err(RefreshError::Refused(RefreshRefusal::Invalidated))), "{again:?}");
             }
-            _ => panic!("not an acknowledgement: {line}"),
+            _ => unreachable!("not an acknowledgement: {line}"),
         }
     }
     assert!(lines.len() < 100 || seen.iter().all(|count| *count > 0), "{seen:?}");
