@@ -4,10 +4,10 @@
 //! since. Revoking is a step of a counter, however many entries it ends.
 //!
 //! A verdict that was read from the store before a revocation must not be used after it. So [`Revocations::begin`]
-//! comes before the read and [`Revocations::stamp`] after it; [`Revocations::revoke`] comes after the write. Revoking steps the counter
-//! of the kind and then that of the subject's shard. Whoever inserts reads the shard and then the kind: if the shard
-//! had been stepped already, the kind had too, differs from what it was at the beginning, and nothing is kept. If it
-//! had not, the entry rests on an old shard and is never found again.
+//! comes before the read and [`Revocations::stamp`] after it; [`Revocations::revoke`] comes after the write. Revoking
+//! steps the counter of the kind and then that of the subject's shard. Whoever inserts reads the shard and then the
+//! kind: if the shard had been stepped already, the kind had too, differs from what it was at the beginning, and nothing
+//! is kept. If it had not, the entry rests on an old shard and is never found again.
 //!
 //! What other replicas write is heard of with a delay ([`Follower`]). While nothing is heard, nothing is found.
 
@@ -28,6 +28,14 @@ use crate::{
     store::{Change, DocumentKind, Follower, UserNamespace},
 };
 
+/// What the counters are made of; under loom they are made of something else.
+mod atomic {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+}
+mod counters;
+
+use counters::{Counters, Kinds};
+
 /// Verdicts by digest. No more than its capacity, the longest unused go first.
 #[derive(Debug)]
 pub struct Cache<V> {
@@ -40,8 +48,7 @@ pub struct Cache<V> {
 /// What was revoked so far.
 #[derive(Debug)]
 pub struct Revocations {
-    kinds: [AtomicU64; 4],
-    shards: Box<[AtomicU64]>,
+    counters: Counters,
     hasher: RandomState,
     /// Milliseconds since the epoch until which nothing can have been written elsewhere for long without being heard of.
     /// Ends by itself when whoever hears stands still.
@@ -67,7 +74,7 @@ pub enum Subject<'a> {
 
 /// When a verdict was begun: before anything was read for it.
 #[derive(Clone, Copy, Debug)]
-pub struct Begun([u64; 4]);
+pub struct Begun(Kinds);
 
 /// What a verdict rests on, as of its making; by default on nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -178,8 +185,8 @@ impl<V: Clone> Cache<V> {
 
 impl Default for Revocations {
     fn default() -> Self {
-        let shards = std::iter::repeat_with(AtomicU64::default).take(SHARDS).collect();
-        Self { kinds: Default::default(), shards, hasher: RandomState::new(), current_until: AtomicU64::new(u64::MAX) }
+        let (counters, hasher) = (Counters::new(SHARDS), RandomState::new());
+        Self { counters, hasher, current_until: AtomicU64::new(u64::MAX) }
     }
 }
 
@@ -187,7 +194,7 @@ impl Revocations {
     /// To be called before anything is read for a verdict.
     #[must_use]
     pub fn begin(&self) -> Begun {
-        Begun(self.kinds.each_ref().map(|kind| kind.load(Ordering::SeqCst)))
+        Begun(self.counters.begin())
     }
 
     /// What a verdict begun at `begun` rests on. Nothing if something of their kind was revoked
@@ -199,12 +206,8 @@ impl Revocations {
             return None;
         }
         for (subject, stamp) in subjects.iter().zip(&mut stamps.0) {
-            let subject = *subject;
-            let shard = self.shard(subject);
-            let revocations = self.shards.get(shard)?.load(Ordering::SeqCst);
-            if self.kind(subject).load(Ordering::SeqCst) != *subject.of(&begun.0) {
-                return None;
-            }
+            let shard = self.shard(*subject);
+            let revocations = self.counters.stamp(&begun.0, subject.kind(), shard)?;
             *stamp = Some(Stamp { shard, revocations });
         }
         Some(stamps)
@@ -212,10 +215,7 @@ impl Revocations {
 
     /// Ends every verdict that rests on `subject`, and a few others.
     pub fn revoke(&self, subject: Subject<'_>) {
-        self.kind(subject).fetch_add(1, Ordering::SeqCst);
-        if let Some(shard) = self.shards.get(self.shard(subject)) {
-            shard.fetch_add(1, Ordering::SeqCst);
-        }
+        self.counters.revoke(subject.kind(), self.shard(subject));
     }
 
     /// Whether what other replicas wrote up to a moment ago is known. Always, where there are none.
@@ -225,12 +225,7 @@ impl Revocations {
     }
 
     fn honour(&self, stamps: &Stamps) -> bool {
-        let now = |stamp: &Stamp| self.shards.get(stamp.shard).map(|shard| shard.load(Ordering::SeqCst));
-        stamps.0.iter().flatten().all(|stamp| now(stamp) == Some(stamp.revocations))
-    }
-
-    fn kind(&self, subject: Subject<'_>) -> &AtomicU64 {
-        subject.of(&self.kinds)
+        stamps.0.iter().flatten().all(|stamp| self.counters.honour(stamp.shard, stamp.revocations))
     }
 
     fn shard(&self, subject: Subject<'_>) -> usize {
@@ -244,9 +239,7 @@ impl Follower for Revocations {
     }
 
     fn change_all(&self) {
-        for counter in self.kinds.iter().chain(&self.shards) {
-            counter.fetch_add(1, Ordering::SeqCst);
-        }
+        self.counters.revoke_all();
     }
 
     fn hear(&self, at: Timestamp) {
@@ -259,12 +252,12 @@ impl Follower for Revocations {
 }
 
 impl Subject<'_> {
-    fn of<'a, T>(&self, [documents, key, token, user]: &'a [T; 4]) -> &'a T {
+    fn kind(&self) -> usize {
         match self {
-            Self::Documents(_) => documents,
-            Self::Key(_) => key,
-            Self::Token(_) => token,
-            Self::FileUser(_) | Self::Realm(_) | Self::User(..) => user,
+            Self::Documents(_) => 0,
+            Self::Key(_) => 1,
+            Self::Token(_) => 2,
+            Self::FileUser(_) | Self::Realm(_) | Self::User(..) => 3,
         }
     }
 }

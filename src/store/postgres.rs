@@ -2,7 +2,7 @@
 //!
 //! Whoever asks, queries run on the runtime that opened the store: connections belong to it, and data threads have
 //! runtimes of their own that know nothing of them. Everything has an end: a database that hangs is one that is not
-//! available. Each write tells of its change in the same transaction ([`feed`]).
+//! available. Each write tells of its change in the same transaction (`feed`).
 
 use std::{fmt, future::Future, str::FromStr, time::Duration};
 
