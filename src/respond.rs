@@ -91,6 +91,11 @@ impl Rejection {
             Self::Authorize(AuthorizeError::Denied(_) | AuthorizeError::Forbidden(_))
             | Self::CrossOrigin
             | Self::Identify(IdentifyError::RunAs { .. }) => (StatusCode::FORBIDDEN, SECURITY),
+            Self::Authorize(AuthorizeError::Body(error)) => match **error {
+                BodyError::Interrupted(_) => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
+                BodyError::Stalled => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
+                BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception"),
+            },
             Self::Authorize(AuthorizeError::NoSuchIndex(_)) => (StatusCode::NOT_FOUND, "index_not_found_exception"),
             Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
             Self::Credential(CredentialError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),

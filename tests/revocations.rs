@@ -1,5 +1,7 @@
 //! No verdict outlives a revocation, in whatever order threads take their steps: loom tries them all.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use loom::{
     sync::{
         Arc,

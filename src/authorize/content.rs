@@ -1,7 +1,7 @@
 //! What a body names, judged: it goes on as it came, without what is refused of it, or not at all (API page sections 14.2
 //! and 14.5).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -16,7 +16,7 @@ use super::{
     routes::{Expand, Route},
 };
 use crate::{
-    body::Body,
+    body::{Body, BodyError},
     model::{Principal, Timestamp},
     scan::{
         self, AliasAction, AliasBody, AliasVerb, Bulk, Creation, Document, DocumentKind, Documents, Inflate, Item,
@@ -55,7 +55,8 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Autho
     if !is_json {
         return Err(illegal("the body of this request is read as JSON only"));
     }
-    let whole = body.read(LONGEST as u64).await.map_err(|error| illegal(&error.to_string()))?;
+    let whole = tokio::time::timeout(PATIENCE, body.read(LONGEST as u64)).await;
+    let whole = whole.unwrap_or(Err(BodyError::Stalled)).map_err(Arc::new)?;
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     match (encodings.next().map(http::HeaderValue::as_bytes), encodings.next()) {
         (None | Some(b"identity"), None) => Ok(whole),
@@ -337,3 +338,5 @@ const SEARCH: &str = "indices:data/read/search";
 const MORE: &str = "Adding an alias is not allowed when the alias has more permissions than any of the indices";
 /// Bytes that are read of one body.
 const LONGEST: usize = 32 * 1024 * 1024;
+/// In which a body that is read must have come: while it comes, it is held.
+const PATIENCE: Duration = Duration::from_mins(1);

@@ -1,8 +1,12 @@
 //! Why a request is refused, in the original's words (API page sections 3 and 14).
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+};
 
 use crate::{
+    body::BodyError,
     model::Principal,
     privileges::{self, is_restricted},
 };
@@ -10,6 +14,9 @@ use crate::{
 /// A known caller's request is not let through.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AuthorizeError {
+    /// What the body names cannot be judged, for it does not come whole. 408, 413.
+    #[error(transparent)]
+    Body(#[from] Arc<BodyError>),
     /// The caller may not do this. 403.
     #[error(transparent)]
     Denied(#[from] Box<Denied>),

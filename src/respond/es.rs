@@ -110,7 +110,10 @@ fn authorized(exception: Exception, error: &AuthorizeError) -> Exception {
             None => exception,
         },
         AuthorizeError::NoSuchIndex(index) => exception.with("index_uuid", "_na_").with("index", &**index),
-        AuthorizeError::Forbidden(_) | AuthorizeError::Illegal(_) | AuthorizeError::Unresolved => exception,
+        AuthorizeError::Body(_)
+        | AuthorizeError::Forbidden(_)
+        | AuthorizeError::Illegal(_)
+        | AuthorizeError::Unresolved => exception,
     }
 }
 
