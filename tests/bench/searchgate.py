@@ -43,7 +43,7 @@ def searchgate(site: Site, *, threads: int = 1):
 
 
 def create_key(port: int, password: str) -> str:
-    """An API key of `elastic`, with all of its privileges: keys that may do less wait for authorization by index."""
+    """An API key of `elastic`, with all of its privileges."""
     basic = base64.b64encode(f"elastic:{password}".encode()).decode()
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request(

@@ -17,6 +17,7 @@ import machine
 from security import cells, million, rivals, swarm
 from security.cells import Cell
 from security.rivals import Rival
+from servers import Site
 
 ROUNDS, QUICK_ROUNDS = 3, 1
 
@@ -83,5 +84,6 @@ def main(build, words: list[str]) -> None:
     if given.only != "original":
         with tempfile.TemporaryDirectory(prefix="searchgate-bench-") as folder:
             say("a million keys")
-            print("\n".join(million.measure(binary, Path(folder), cpus[0], quick=given.quick)), end="\n\n")
+            site = Site(Path(folder), proxy_cpu=cpus[0], load_cpu=cpus[1], binary=binary)
+            print("\n".join(million.measure(site, quick=given.quick)), end="\n\n")
     print(f"[must/aim]: ++ aim reached, + must reached, !! missed. {time.monotonic() - began:.0f} s.")

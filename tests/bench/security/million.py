@@ -10,9 +10,12 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import documents
+import peers
 from security import cells
 from security.rivals import Rival, ask, searchgate
 from security.swarm import Outcome, request, run
+from servers import Site
 
 KEYS = 1_000_000
 SEEN, QUICK_SEEN = 20_000, 5_000
@@ -55,19 +58,20 @@ def sqlite3_insert(columns: list[str]) -> str:
     return f"INSERT INTO api_keys ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
-def whoami(encoded: str) -> bytes:
-    """The cheapest request that needs the key."""
-    return request("GET", "/_security/_authenticate", f"ApiKey {encoded}")
+def forwarded(encoded: str) -> bytes:
+    """A document of the cluster."""
+    return request("GET", documents.path("2k"), f"ApiKey {encoded}")
 
 
-def measure(binary: Path, folder: Path, cpu: int, *, quick: bool) -> list[str]:
+def measure(site: Site, *, quick: bool) -> list[str]:
     """All of it, as lines of a report."""
     count = KEYS // 10 if quick else KEYS
+    binary, folder, cpu = site.binary, site.folder, site.proxy_cpu
     with searchgate(binary, folder, cpu) as rival:
-        run(rival.port, iter([cells.create(rival, "model")]), 1)
+        run(rival.port, iter([request("PUT", cells.API_KEY, rival.elastic, '{"name":"model"}')]), 1)
         password = rival.password
     shown = fill(folder / "searchgate.db", count)
-    with searchgate(binary, folder, cpu) as rival:
+    with peers.upstream(site), searchgate(binary, folder, cpu, site.upstream) as rival:
         # The store has a password already: that of the first start.
         rival.password = password
         return list(report(rival, shown, count, quick=quick))
@@ -77,19 +81,19 @@ def report(rival: Rival, shown: list[str], count: int, *, quick: bool) -> Iterat
     """Lines, in the order of measuring."""
     started = rival.memory()
     seen = QUICK_SEEN if quick else SEEN
-    run(rival.port, (whoami(shown[0]) for _ in range(2_000)), 16)
-    cached = [cost(rival, (whoami(shown[0]) for _ in range(seen)), seen)[0] for _ in range(2)]
-    first, outcome = cost(rival, (whoami(one) for one in shown[1:seen]), seen - 1)
+    run(rival.port, (forwarded(shown[0]) for _ in range(2_000)), 16)
+    cached = [cost(rival, (forwarded(shown[0]) for _ in range(seen)), seen)[0] for _ in range(2)]
+    first, outcome = cost(rival, (forwarded(one) for one in shown[1:seen]), seen - 1)
     again = min(cached)
     yield f"{count:,} keys in SQLite"
-    yield f"  a key in memory {again:6.1f} µs CPU a request; seen for the first time {first:6.1f} µs: {first / again:.2f} x [at most 3]"
+    yield f"  a document by a key in memory {again:6.1f} µs CPU a request; seen for the first time {first:6.1f} µs: {first / again:.2f} x [at most 3]"
     yield f"  p50 {outcome.percentile(50):.0f} µs, p99 {outcome.percentile(99):.0f} µs of keys seen for the first time"
     yield f"  resident {started:.0f} MB at start, {rival.memory():.0f} MB after {seen:,} keys were seen [under 300]"
     for words, forge in (("wrong secret", wrong_secret), ("unknown id", unknown)):
         ends = [forge(one) for one in shown[:16]]
-        bad, _ = cost(rival, (whoami(ends[turn % 16]) for turn in range(seen)), seen, 401)
+        bad, _ = cost(rival, (forwarded(ends[turn % 16]) for turn in range(seen)), seen, 401)
         yield f"  {words}, 16 of them again and again: {bad:6.1f} µs, {bad / again:.2f} of a good request [below 1]"
-    fresh, _ = cost(rival, (whoami(unknown(shown[turn % len(shown)], turn)) for turn in range(seen)), seen, 401)
+    fresh, _ = cost(rival, (forwarded(unknown(shown[turn % len(shown)], turn)) for turn in range(seen)), seen, 401)
     yield f"  unknown ids, each another: {fresh:6.1f} µs, {fresh / first:.2f} of a good key seen for the first time [below 1]"
     made = CREATED // 3 if quick else CREATED
     spent, outcome = cost(rival, (cells.create(rival, f"made-{number}") for number in range(made)), made, connections=32)

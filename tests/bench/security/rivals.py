@@ -67,11 +67,11 @@ def basic(username: str, password: str) -> str:
 
 
 @contextmanager
-def searchgate(binary: Path, folder: Path, cpu: int):
-    """One data thread on a CPU of its own; its control plane shares it."""
+def searchgate(binary: Path, folder: Path, cpu: int, upstream: int = 1):
+    """One data thread on a CPU of its own; its control plane shares it. Nobody listens at the upstream unless told."""
     port, admin, password = free_port(), free_port(), secrets.token_urlsafe(18)
     settings = folder / "searchgate.yml"
-    settings.write_text(SETTINGS.format(port=port, admin=admin, upstream=free_port(), folder=folder))
+    settings.write_text(SETTINGS.format(port=port, admin=admin, upstream=upstream, folder=folder))
     environment = {"SEARCHGATE_BOOTSTRAP_PASSWORD": password, "SEARCHGATE_THREADS": "1"}
     with running([str(binary), "serve", "--config", str(settings)], [cpu], folder, environment) as process:
         wait_until(lambda: status(admin, "/readyz") == 200, process, folder, "searchgate")
