@@ -81,7 +81,9 @@ async fn nothing_stored_lets_a_reader_of_the_files_authenticate() {
     users.bootstrap(&password).await.unwrap();
     users.put(creator().identity, Some(password.clone()), true).await.unwrap();
     let key = keys(store.clone()).create(new_key("the-name-of-the-key")).await.unwrap();
-    let token = tokens.issue(subject(), client()).await.unwrap().token;
+    let pair = tokens.issue_pair(subject(), client()).await.unwrap();
+    let old = pair.refresh.unwrap();
+    let (next, _) = tokens.refresh(old.expose(), client()).await.unwrap();
     store.ping().await.unwrap();
 
     let mut files = Vec::new();
@@ -90,8 +92,12 @@ async fn nothing_stored_lets_a_reader_of_the_files_authenticate() {
     }
     let stored = |text: &str| files.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(stored("the-name-of-the-key"), "what is stored is found at all");
-    let (_, random) = token.expose().split_once('_').unwrap();
-    for secret in [password.expose(), key.secret.expose(), token.expose(), random] {
-        assert!(!stored(secret));
+    for secret in [&password, &key.secret] {
+        assert!(!stored(secret.expose()));
+    }
+    // Not even the pair that a repeated refresh must find again.
+    for token in [&pair.token, &old, &next.token, &next.refresh.unwrap()] {
+        let (_, random) = token.expose().split_once('_').unwrap();
+        assert!(!stored(random));
     }
 }
