@@ -18,7 +18,7 @@ use super::{
 pub enum Purpose {
     /// Weighs its hits, if it is searched: `indices_boost`. The original ignores a foreign one.
     Boost,
-    /// Reads a document of it: terms lookup, indexed shape, percolation. `indices:data/read/get`.
+    /// Reads a document of it: terms lookup, indexed shape. `indices:data/read/get`.
     Document,
     /// Compares with a document of it: `more_like_this`, pinned documents, ratings. The original ignores a foreign one.
     Likeness,
@@ -188,8 +188,9 @@ const FIELDS: &[&str] = &[
     "wildcard",
 ];
 
-/// Keys of queries that a template or a plugin makes.
-const OPAQUE: &[&str] = &["agentic", "collate", "template", "templates"];
+/// Keys of queries that are made elsewhere: of a template, by a plugin, or stored in documents. A stored query may look terms up in
+/// any index when it is written; nobody judges it then, so nobody who may not do everything runs it.
+const OPAQUE: &[&str] = &["agentic", "collate", "percolate", "template", "templates"];
 
 /// Where an indexed shape without an index is looked for.
 const DEFAULT_SHAPES: &str = "shapes";

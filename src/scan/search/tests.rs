@@ -118,8 +118,9 @@ fn an_indexed_shape_without_an_index_names_the_default() {
 }
 
 #[test]
-fn a_percolated_document_names_an_index() {
-    assert_eq!(indices(&json!({"percolate": {"field": "q", "index": "b", "id": "1"}})), document("b"));
+fn stored_queries_are_not_known_and_not_run() {
+    let error = read(&json!({"query": {"percolate": {"field": "q", "index": "b", "id": "1"}}})).unwrap_err();
+    assert!(matches!(error, ScanError::Opaque(_)), "{error}");
 }
 
 #[test]
