@@ -113,13 +113,6 @@ impl Privileges {
         self.0.grants.iter().all(|grant| grant.indices.iter().all(|entry| !entry.names(other) || entry.names(index)))
     }
 
-    /// Beginnings of names on all of which an action is allowed by an entry of its own.
-    pub fn prefixes(&self, action: &str) -> impl Iterator<Item = &str> {
-        let entries = self.0.grants.iter().flat_map(|grant| &grant.indices);
-        let prefixes = entries.flat_map(grant::IndexGrant::prefixes);
-        prefixes.filter(move |prefix| self.allows_index_action_on_prefix(action, prefix))
-    }
-
     /// Whether an action is allowed on any index at all.
     #[must_use]
     pub fn allows_index_action_somewhere(&self, action: &str) -> bool {

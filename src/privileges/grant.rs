@@ -182,11 +182,6 @@ impl IndexGrant {
         self.names.iter().any(|pattern| pattern.matches(name)) && (self.restricted || !restricted::is_restricted(name))
     }
 
-    /// Beginnings of names, all of which are meant.
-    pub(super) fn prefixes(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().filter_map(Pattern::prefix)
-    }
-
     /// Whether an action is granted on anything.
     pub(super) fn allows_somewhere(&self, action: &str) -> bool {
         let part = |part| self.actions.allows(action, part);
