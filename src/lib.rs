@@ -34,6 +34,7 @@ pub mod respond;
 pub mod role_mappings;
 pub mod roles;
 pub mod scan;
+pub mod sealing;
 pub mod secret;
 pub mod service_accounts;
 pub mod store;

@@ -9,13 +9,14 @@ use crate::{
     api::Api,
     authorize::Authorizer,
     clock::Clock,
-    config::{Config, Realm, Shape, StoreUrl},
+    config::{Config, Realm, Shape, StoreConfig, StoreUrl},
     credential::Credentials,
     gateway::{Shared, Site},
     identify::{RealmError, Realms, Registers, cache::Revocations},
     keys::Keys,
     listener::tls::{Reloading, ServerTlsError},
     passwords::Passwords,
+    sealing::{MasterKeyError, MasterKeys},
     store::{AnyStore, StoreError, memory::Memory, postgres::Postgres, sqlite::Sqlite},
     telemetry::{Telemetry, audit::Audit, metrics::Metrics},
     tokens::Tokens,
@@ -34,6 +35,8 @@ pub struct Built {
     pub credentials: Arc<Credentials>,
     /// Durable state.
     pub store: AnyStore,
+    /// Seal what of it must be readable again.
+    pub master_keys: MasterKeys,
     /// API keys.
     pub keys: Arc<Keys>,
     /// Access tokens.
@@ -66,6 +69,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The master key cannot be used.
+    #[error("the master key cannot be used")]
+    MasterKey(#[from] MasterKeyError),
     /// The user `elastic` has no password yet, and none is configured.
     #[error(
         "user [elastic] has no password yet: set SEARCHGATE_BOOTSTRAP_PASSWORD or authentication.bootstrap.password_file \
@@ -104,6 +110,7 @@ pub enum StartError {
 ///
 /// [`StartError`]; nothing is left behind.
 pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemetry) -> Result<Built, StartError> {
+    let master_keys = master_keys(&config.store)?;
     let audit = Audit::open(&config.logging.audit, clock.clone()).map_err(StartError::Audit)?;
     let passwords = Passwords::start(hashing_threads(), HASHING_QUEUE);
     let registers = Registers::new(&store, passwords.clone(), clock, config);
@@ -167,7 +174,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         Ok((Arc::new(site), tls.map(Arc::new)))
     });
     let sites = sites.collect::<Result<_, StartError>>()?;
-    Ok(Built { shared, sites, credentials, store, keys, tokens, users, revocations, passwords, telemetry })
+    Ok(Built { shared, sites, credentials, store, master_keys, keys, tokens, users, revocations, passwords, telemetry })
 }
 
 impl Built {
@@ -208,6 +215,20 @@ pub async fn open(url: &StoreUrl) -> Result<AnyStore, StartError> {
         StoreUrl::Sqlite(path) => AnyStore::Sqlite(Arc::new(Sqlite::open(path)?)),
         StoreUrl::Postgres(url) => AnyStore::Postgres(Arc::new(Postgres::open(url).await?)),
     })
+}
+
+/// The configured keys, or those beside a SQLite store, or some that end with a store in memory.
+fn master_keys(store: &StoreConfig) -> Result<MasterKeys, MasterKeyError> {
+    match (&store.master_key_file, &store.url) {
+        (Some(file), _) => MasterKeys::read(file),
+        (None, StoreUrl::Sqlite(database)) => {
+            let mut file = database.clone().into_os_string();
+            file.push(".key");
+            MasterKeys::read_or_make(file.as_ref())
+        }
+        // With PostgreSQL a file is required.
+        (None, StoreUrl::Memory | StoreUrl::Postgres(_)) => Ok(MasterKeys::ephemeral()),
+    }
 }
 
 /// Half the cores: a flood of passwords must leave the data threads theirs.

@@ -67,6 +67,7 @@ impl Reloader {
             Err(error) => complaints.push(format!("upstream: {}", chain(&error))),
             Ok(false) => {}
         }
+        complaints.extend(built.master_keys.reload().err().map(|error| chain(&error)));
         complaints.extend(built.shared.realms.reload().iter().map(|error| chain(error)));
         for complaint in complaints.iter().filter(|complaint| !self.complaints.contains(complaint)) {
             tracing::error!(complaint, "files are not reloaded: what was, stays");

@@ -11,6 +11,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &[]),
     ("secret", &[]),
+    ("sealing", &[]),
     ("config", &[]),
     ("telemetry", &[]),
     ("body", &[]),
