@@ -7,6 +7,8 @@
 //! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`] and [`tokens`].
 //! Beside the pipeline: [`cluster`], the cluster's own security API, asked with [`fetch`]; [`demo`], a throw-away cluster
 //! to try it on.
+//! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`], [`tokens`] and [`sessions`].
+//! Beside the pipeline: [`demo`], a throw-away cluster to try it on.
 
 pub mod admin;
 pub mod api;
@@ -40,6 +42,7 @@ pub mod scan;
 pub mod sealing;
 pub mod secret;
 pub mod service_accounts;
+pub mod sessions;
 pub mod store;
 pub mod telemetry;
 pub mod tokens;

@@ -17,6 +17,7 @@ use crate::{
     listener::tls::{Reloading, ServerTlsError},
     passwords::Passwords,
     sealing::{MasterKeyError, MasterKeys},
+    sessions::Sessions,
     store::{AnyStore, StoreError, memory::Memory, postgres::Postgres, sqlite::Sqlite},
     telemetry::{Telemetry, audit::Audit, metrics::Metrics},
     tokens::Tokens,
@@ -41,6 +42,8 @@ pub struct Built {
     pub keys: Arc<Keys>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// Sessions over token pairs of the cluster.
+    pub sessions: Arc<Sessions>,
     /// Users.
     pub users: Arc<Users>,
     /// What of it was revoked here and elsewhere.
@@ -174,7 +177,28 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         Ok((Arc::new(site), tls.map(Arc::new)))
     });
     let sites = sites.collect::<Result<_, StartError>>()?;
-    Ok(Built { shared, sites, credentials, store, master_keys, keys, tokens, users, revocations, passwords, telemetry })
+    let sessions = Arc::new(Sessions::new(
+        store.clone(),
+        master_keys.clone(),
+        clock.clone(),
+        config.sessions.clone(),
+        config.invalidation.claim_ttl,
+        revocations.announce(),
+    ));
+    Ok(Built {
+        shared,
+        sites,
+        credentials,
+        store,
+        master_keys,
+        keys,
+        tokens,
+        sessions,
+        users,
+        revocations,
+        passwords,
+        telemetry,
+    })
 }
 
 impl Built {

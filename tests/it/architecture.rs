@@ -28,6 +28,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("users", &["store", "passwords"]),
     ("keys", &["store"]),
     ("tokens", &["store"]),
+    ("sessions", &["store", "sealing"]),
     ("documents", &["store"]),
     ("roles", &["store", "documents", "privileges"]),
     ("service_accounts", &["store", "privileges"]),
