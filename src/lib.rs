@@ -30,6 +30,7 @@ pub mod path;
 pub mod pem;
 pub mod privileges;
 pub mod reauthenticate;
+pub mod replay;
 pub mod respond;
 pub mod role_mappings;
 pub mod roles;
