@@ -103,7 +103,9 @@ impl Rejection {
             | Self::Credential(
                 CredentialError::Resend | CredentialError::Unavailable | CredentialError::UpstreamOpen,
             )
-            | Self::Forward(ForwardError::Unnameable) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
+            | Self::Forward(ForwardError::Unnameable | ForwardError::Unsigned) => {
+                (StatusCode::SERVICE_UNAVAILABLE, SECURITY)
+            }
             Self::Forward(ForwardError::BodyStalled) => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
             Self::Forward(ForwardError::BodyTooLarge { .. }) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception")

@@ -17,6 +17,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("body", &[]),
     ("framing", &[]),
     ("path", &[]),
+    ("der", &[]),
     ("pem", &[]),
     ("scan", &[]),
     ("demo", &["body", "path"]),
@@ -34,6 +35,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "identify",
         &[
+            "der",
             "service_accounts",
             "documents",
             "users",
@@ -50,7 +52,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("authorize", &["identify", "body", "path", "scan"]),
     ("credential", &["authorize"]),
     ("compatibility", &["body", "listener", "upstream"]),
-    ("forward", &["authorize", "credential", "upstream", "listener", "body"]),
+    ("forward", &["authorize", "credential", "upstream", "listener", "body", "der"]),
     ("reauthenticate", &["credential"]),
     (
         "respond",
@@ -80,6 +82,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "service_accounts",
             "identify",
             "authorize",
+            "forward",
             "respond",
             "store",
             "passwords",
