@@ -189,7 +189,7 @@ async fn the_length_of_what_is_sent_again_is_known_where_it_was() {
     assert_eq!(replays.tee(source).0.size_hint().exact(), None);
     let mut stream = Some(sent(&replays, &body, 5000).await.again().unwrap());
     let Some(Outgoing::Again(again)) = &mut stream else { panic!("it is in a file") };
-    again.rest = Body::from("the rest");
+    again.rest = Body::from("the rest".to_owned());
     let again = stream.unwrap();
     assert_eq!(again.size_hint().exact(), Some(body.len() as u64 + 8));
     assert!(!again.is_end_stream());
