@@ -99,7 +99,7 @@ async fn t12_a_put_is_sent_again_as_it_was() {
         assert_eq!(rotated.held(), 0);
         let event = rotated.gateway.events().await.remove(0);
         assert_eq!(event["http.response.status_code"], 201);
-        assert_eq!(event["http.request.body.bytes"], 200);
+        assert_eq!((&event["http.request.body.bytes"], &event["searchgate.attempts"]), (&200.into(), &2.into()));
         let metrics = rotated.metrics();
         for line in [
             "searchgate_requests_total{source=\"upstream\",status=\"2xx\"} 1\n",
@@ -205,6 +205,42 @@ async fn when_all_the_memory_for_bodies_is_taken_the_client_sends_again() {
         asks_again(&rotated.gateway.send(bulk(bytes(200))).await);
         assert_eq!(rotated.gateway.send(bulk(bytes(200))).await.status, 200);
         assert_eq!(rotated.shown(), ["Bearer old", "Bearer new"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_where_nothing_can_be_renewed() {
+    on_one_thread(async {
+        let upstream = Upstream::always(Reply::status(401));
+        let gateway = Gateway::sidecar(&upstream, |_| ());
+        let mut sender = http1(gateway.connect()).await;
+        let (feed, body) = fed();
+        let answer = tokio::task::spawn_local(sender.send_request(feeding(Method::POST, "/_bulk", &[], body)));
+        feed.send(Frame::data(bytes(MB))).await.unwrap();
+        settle().await;
+        assert_eq!(gateway.built.shared.replays.held(), 0);
+        drop(feed);
+        assert_eq!(answer.await.unwrap().unwrap().status(), 401);
+        let metrics = gateway.built.shared.metrics.render();
+        assert!(metrics.contains("searchgate_upstream_401_total{class=\"not_ours\"} 1\n"));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_request_renewed_is_not_renewed_again() {
+    on_one_thread(async {
+        let late = Reply::After(Duration::from_secs(1), Box::new(Reply::status(401)));
+        let rotated = script([late, Reply::status(200)]);
+        let mut sender = http1(rotated.gateway.connect()).await;
+        let answer = tokio::task::spawn_local(sender.send_request(bulk(bytes(200))));
+        settle().await;
+        rotated.gateway.built.credentials.renew();
+        assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+        assert_eq!(rotated.shown(), ["Bearer old", "Bearer new"]);
+        let joined = "searchgate_reauth_attempts_total{provider=\"gateway\",outcome=\"current_token\"} 1\n";
+        assert!(rotated.metrics().contains(joined));
     })
     .await;
 }
