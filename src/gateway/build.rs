@@ -18,6 +18,7 @@ use crate::{
     passwords::Passwords,
     replay::Replays,
     sealing::{MasterKeyError, MasterKeys},
+    sessions::Sessions,
     store::{AnyStore, StoreError, memory::Memory, postgres::Postgres, sqlite::Sqlite},
     telemetry::{Telemetry, audit::Audit, metrics::Metrics},
     tokens::Tokens,
@@ -42,6 +43,8 @@ pub struct Built {
     pub keys: Arc<Keys>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// Sessions over token pairs of the cluster.
+    pub sessions: Arc<Sessions>,
     /// Users.
     pub users: Arc<Users>,
     /// What of it was revoked here and elsewhere.
@@ -182,7 +185,28 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         Ok((Arc::new(site), tls.map(Arc::new)))
     });
     let sites = sites.collect::<Result<_, StartError>>()?;
-    Ok(Built { shared, sites, credentials, store, master_keys, keys, tokens, users, revocations, passwords, telemetry })
+    let sessions = Arc::new(Sessions::new(
+        store.clone(),
+        master_keys.clone(),
+        clock.clone(),
+        config.sessions.clone(),
+        config.invalidation.claim_ttl,
+        revocations.announce(),
+    ));
+    Ok(Built {
+        shared,
+        sites,
+        credentials,
+        store,
+        master_keys,
+        keys,
+        tokens,
+        sessions,
+        users,
+        revocations,
+        passwords,
+        telemetry,
+    })
 }
 
 impl Built {
