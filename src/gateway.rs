@@ -199,7 +199,9 @@ impl Door {
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, std::mem::take(unread));
-                    let response = Box::pin(shared.api.answer(request, principal, peer)).await;
+                    let response =
+                        Box::pin(shared.api.answer(request, principal, peer, async |permit| self.ask(permit).await))
+                            .await;
                     return Ok(self.own(response, record));
                 }
                 Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
