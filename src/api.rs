@@ -15,6 +15,7 @@ use crate::{
     clock::Clock,
     config::Limits,
     documents::Documents,
+    forward::identity::Issuer,
     identify::{IdentifyError, Realms},
     keys::Keys,
     listener::peer::Peer,
@@ -38,6 +39,7 @@ mod failure;
 mod filter;
 mod form;
 mod json;
+mod jwks;
 mod keys;
 mod life;
 mod media;
@@ -78,6 +80,8 @@ pub struct Api {
     pub documents: Documents,
     /// Prove whom a grant is for.
     pub realms: Arc<Realms>,
+    /// Sign what the cluster is told of callers.
+    pub issuers: Vec<Arc<Issuer>>,
     /// Told of every change.
     pub audit: Audit,
     /// Tells the time.
@@ -144,6 +148,12 @@ impl Api {
                 failure.response(&facts)
             }
         }
+    }
+
+    /// Answers what needs no credentials: anybody may read public keys, where there are any.
+    #[must_use]
+    pub fn public(&self, parts: &Parts) -> Option<Response<Body>> {
+        (jwks::serves(parts.uri.path()) && !self.issuers.is_empty()).then(|| jwks::answer(self, parts))
     }
 
     /// Why a caller is not known, in the words for what it asks for here.

@@ -223,7 +223,7 @@ fn is_single(path: &str) -> bool {
     path.trim_end_matches('/').matches('/').count() == 2
 }
 
-fn wrong_method(method: &Method, target: &str, allowed: &[&str]) -> Failure {
+pub(super) fn wrong_method(method: &Method, target: &str, allowed: &[&str]) -> Failure {
     let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
     let list = allowed.join(", ");
     let text = if known.contains(&method.as_str()) {

@@ -37,6 +37,7 @@ pub(super) fn api() -> Api {
         documents,
         service_accounts,
         realms: Arc::new(realms.unwrap()),
+        issuers: Vec::new(),
         audit: Audit::off(),
         clock,
         limits: Arc::new(ArcSwap::from_pointee(config.limits)),

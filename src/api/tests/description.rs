@@ -31,7 +31,9 @@ fn the_description_names_what_is_served_and_nothing_else() {
     let methods = routes.flat_map(|(prefix, route)| {
         route.methods.iter().map(move |(method, _)| ((*method).to_owned(), format!("{prefix}{}", route.path)))
     });
-    let served: BTreeSet<_> = methods.chain([("GET".to_owned(), "/_gateway/auth".to_owned())]).collect();
+    let gateway = [("GET", "/_gateway/auth"), ("GET", "/_gateway/jwks"), ("HEAD", "/_gateway/jwks")];
+    let served: BTreeSet<_> =
+        methods.chain(gateway.map(|(method, path)| (method.to_owned(), path.to_owned()))).collect();
     assert_eq!(described, served);
 }
 
