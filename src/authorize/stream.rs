@@ -218,3 +218,6 @@ impl fmt::Debug for BulkFilter {
 
 /// What is read of a bulk before its head goes on.
 const FIRST: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;
