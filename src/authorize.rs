@@ -31,6 +31,7 @@ mod documents;
 mod explain;
 mod names;
 mod narrow;
+mod pipelines;
 mod query;
 mod refusal;
 mod resolve;
@@ -42,6 +43,7 @@ use explain::Notes;
 pub use explain::{Explanation, Mentioned};
 use names::Expression;
 use narrow::{Narrowing, Options};
+use pipelines::{PIPELINES, Pipelines, Staying};
 use query::Query;
 pub use refusal::{AuthorizeError, Denied, On};
 use resolve::{CATALOG, Catalog, Resolver};
@@ -102,6 +104,7 @@ struct Inner {
     clock: Clock,
     routes: Routes,
     resolver: Resolver,
+    pipelines: Pipelines,
     /// Shapes of routes that the table does not know and that were logged.
     strange: Mutex<HashSet<String>>,
 }
@@ -137,6 +140,11 @@ impl Permit {
 
     fn new(grant: Grant) -> Self {
         Self { grant, target: None, judged: None, read: false }
+    }
+
+    /// For a question of the gateway's own.
+    fn question(target: &'static str) -> Self {
+        Self { target: Some(Box::new(PathAndQuery::from_static(target))), ..Self::new(Grant::Gateway) }
     }
 
     /// What goes on in place of the caller's path and query, if not they.
@@ -183,7 +191,8 @@ impl Authorizer {
     #[must_use]
     pub fn new(audit: Audit, clock: Clock) -> Self {
         let (routes, resolver) = (Routes::load(), Resolver::default());
-        Self(Arc::new(Inner { audit, clock, routes, resolver, strange: Mutex::default() }))
+        let pipelines = Pipelines::default();
+        Self(Arc::new(Inner { audit, clock, routes, resolver, pipelines, strange: Mutex::default() }))
     }
 
     /// Whether this request may go to the cluster, and in which words. `ask` gets the cluster's answer to the target of
@@ -196,7 +205,7 @@ impl Authorizer {
         &self,
         asked: Asked<'_>,
         body: &mut Body,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Permit, AuthorizeError> {
         let notes = Notes::for_log();
         let judged = self.judge(&asked, body, &notes, ask).await;
@@ -211,7 +220,7 @@ impl Authorizer {
         &self,
         asked: Asked<'_>,
         body: Body,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Explanation {
         let (notes, mut body) = (Notes::kept(), body);
         let judged = self.judge(&asked, &mut body, &notes, ask).await;
@@ -227,7 +236,7 @@ impl Authorizer {
         asked: &Asked<'_>,
         body: &mut Body,
         notes: &Notes,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Permit, AuthorizeError> {
         let mut permit = Permit::new(Grant::Principal(Arc::clone(asked.principal)));
         if asked.principal.privileges.allows_everything() {
@@ -238,7 +247,7 @@ impl Authorizer {
             Look::Allowed => {}
             // Boxed: every request in flight keeps room for what is awaited here.
             Look::Names { route, query, index } => {
-                let target = Box::pin(self.narrow(asked, route, &query, &index, notes, ask)).await?;
+                let target = Box::pin(self.narrow(asked, route, &query, &index, notes, &ask)).await?;
                 permit.target = target.map(Box::new);
             }
             Look::Body { route, kind, query, index, covered } => {
@@ -257,29 +266,32 @@ impl Authorizer {
         body: &mut Body,
         permit: &mut Permit,
         notes: &Notes,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<(), AuthorizeError> {
-        let mut ask = Some(ask);
-        let mut catalog = if covered && kind != "bulk" { None } else { Some(self.catalog(ask.take()).await?) };
+        let mut catalog = if kind == "bulk" { Some(self.catalog(&ask).await?) } else { None };
         if !covered {
-            let target = self.narrow(asked, route, query, index, notes, async |_| None).await?;
+            let target = self.narrow(asked, route, query, index, notes, &ask).await?;
             permit.target = target.map(Box::new);
         }
         let (now, gzip) = (self.0.clock.now(), content::is_gzip(asked.headers)?);
         permit.read = true;
         if let ("bulk", Some(catalog)) = (kind, &catalog) {
             let (principal, catalog, notes) = (asked.principal, Arc::clone(catalog), notes.clone());
-            let terms = Terms { principal, route, index, catalog, now, notes, gzip, limit: asked.limit };
+            self.pipeline(principal, query, &ask).await?;
+            let pipelines = self.pipelines(principal, &ask).await;
+            let terms = Terms { principal, route, index, catalog, pipelines, now, notes, gzip, limit: asked.limit };
             permit.judged = Some(stream::begin(terms, body).await?);
         } else {
             let whole = content::read(gzip, std::mem::take(body)).await?;
             let left = loop {
                 let principal = asked.principal;
-                let judge = content::Judge { principal, route, index, catalog: catalog.as_deref(), now, notes };
+                let catalog_known = catalog.as_deref();
+                let judge =
+                    content::Judge { principal, route, index, catalog: catalog_known, pipelines: None, now, notes };
                 match judge.judge(kind, whole.clone()) {
                     // Only now: most bodies name what is granted, whether it exists or not.
                     Err(AuthorizeError::Unresolved) if catalog.is_none() => {
-                        catalog = Some(self.catalog(ask.take()).await?);
+                        catalog = Some(self.catalog(&ask).await?);
                     }
                     judged => break judged?,
                 }
@@ -345,9 +357,10 @@ impl Authorizer {
         }
     }
 
-    /// Forgets what is known of names.
+    /// Forgets what is known of names and pipelines.
     pub fn forget(&self) {
         self.0.resolver.forget();
+        self.0.pipelines.forget();
     }
 
     /// What a request means to a limited caller, as far as that can be told without knowing what exists.
@@ -375,7 +388,8 @@ impl Authorizer {
             return Err(AuthorizeError::cluster(principal, action, false));
         }
         // What a query names besides indices is not for callers who may not do all.
-        if query.opaque.is_some() {
+        let writes = route.body == Some("bulk") || route.kind == Kind::Concrete && action == documents::INDEX;
+        if query.opaque.is_some() || query.pipeline.is_some() && !writes {
             somewhere(principal, route)?;
             return Err(AuthorizeError::everything(principal, action));
         }
@@ -399,6 +413,7 @@ impl Authorizer {
             Kind::Index => !route.no_wildcards && narrow::covers(privileges, &route.actions, &index),
             Kind::Concrete => {
                 route.target.is_none()
+                    && query.pipeline.is_none()
                     && !index.contains(SPECIAL)
                     && documents::covers(privileges, route, asked.method, &query, &index)
             }
@@ -424,18 +439,19 @@ impl Authorizer {
         query: &Query<'_>,
         index: &str,
         notes: &Notes,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Option<PathAndQuery>, AuthorizeError> {
         let principal = asked.principal;
         let now = self.0.clock.now();
         if route.kind == Kind::Concrete {
             let name = documents::concrete(principal, route, index, now)?;
             let known = if documents::needs_catalog(principal, route, asked.method, query, &name) {
-                Some(self.catalog(Some(ask)).await?)
+                Some(self.catalog(ask).await?)
             } else {
                 None
             };
             documents::judge(principal, route, asked.method, query, &name, known.as_deref())?;
+            self.pipeline(principal, query, ask).await?;
             let target = route.target.and_then(|at| segments(asked.uri.path()).nth(at)).map(path::decode);
             if let Some(target) = target
                 && !principal.privileges.allows_no_more_on(&target.unwrap_or_default(), &name)
@@ -466,8 +482,7 @@ impl Authorizer {
             return Err(AuthorizeError::index(principal, action.unwrap_or(route.action()), On::names(asked)));
         }
         let aliases = route.kind == Kind::Alias;
-        let catalog =
-            if aliases || narrow::needs_catalog(&expression) { Some(self.catalog(Some(ask)).await?) } else { None };
+        let catalog = if aliases || narrow::needs_catalog(&expression) { Some(self.catalog(ask).await?) } else { None };
         let narrowing = Narrowing { principal, actions: &route.actions, options, catalog: catalog.as_deref() };
         let left = narrowing.narrow(&expression)?;
         nowhere?;
@@ -501,17 +516,36 @@ impl Authorizer {
         rewritten(asked, route, index, Some(&names))
     }
 
-    async fn catalog(
+    async fn catalog(&self, ask: &impl AsyncFn(Permit) -> Option<Bytes>) -> Result<Arc<Catalog>, AuthorizeError> {
+        let permit = Permit::question(CATALOG);
+        self.0.resolver.catalog(async || ask(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
+    }
+
+    /// The pipelines that any writer may use; none where nobody needs to know, for the caller may write to all indices.
+    async fn pipelines(
         &self,
-        ask: Option<impl AsyncFnOnce(Permit) -> Option<Bytes>>,
-    ) -> Result<Arc<Catalog>, AuthorizeError> {
-        let permit = Permit {
-            grant: Grant::Gateway,
-            target: Some(Box::new(PathAndQuery::from_static(CATALOG))),
-            judged: None,
-            read: false,
-        };
-        self.0.resolver.catalog(async || ask?(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
+        principal: &Principal,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
+    ) -> Option<Arc<Staying>> {
+        if WRITES.iter().all(|action| principal.privileges.allows_index_action_on_prefix(action, "")) {
+            return None;
+        }
+        let permit = Permit::question(PIPELINES);
+        Some(self.0.pipelines.staying(async || ask(permit).await).await)
+    }
+
+    /// Judges the pipeline that a query names for a write.
+    async fn pipeline(
+        &self,
+        principal: &Principal,
+        query: &Query<'_>,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
+    ) -> Result<(), AuthorizeError> {
+        let Some(pipeline) = &query.pipeline else { return Ok(()) };
+        match self.pipelines(principal, ask).await {
+            Some(staying) if !staying.contains(&**pipeline) => Err(AuthorizeError::pipeline(pipeline)),
+            _ => Ok(()),
+        }
     }
 
     /// Logs once that the table does not know a route.
@@ -616,8 +650,10 @@ pub const AUTHENTICATE: &str = "cluster:admin/xpack/security/user/authenticate";
 pub const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
 /// Changes aliases.
 const ALIASES: &str = "indices:admin/aliases";
-/// What a name of one index does not hold.
-const SPECIAL: [char; 6] = ['*', '<', ':', ',', '-', '.'];
+/// What a name of one index does not hold. A `-` excludes in lists alone, and a name with a dot is judged as it stands.
+const SPECIAL: [char; 4] = ['*', '<', ':', ','];
+/// What a document may suffer from a pipeline that sends it elsewhere.
+const WRITES: [&str; 4] = [documents::INDEX, documents::BULK_SHARD, documents::INDEX_OP, documents::AUTO_CREATE];
 /// Actions whose names are resolved before anything is judged.
 const RESOLVED_FIRST: [&str; 3] =
     ["indices:admin/resolve/index", "indices:data/read/field_caps", "indices:data/read/search"];

@@ -12,6 +12,7 @@ use super::{
     explain::Notes,
     names::Expression,
     narrow::{self, Narrowing, Options},
+    pipelines::Staying,
     refusal::{AuthorizeError, On},
     resolve::Catalog,
     routes::{Expand, Route},
@@ -42,6 +43,8 @@ pub(super) struct Judge<'a> {
     pub(super) index: &'a str,
     /// What exists, where it was asked. What needs it then is [`AuthorizeError::Unresolved`].
     pub(super) catalog: Option<&'a Catalog>,
+    /// Pipelines that items of a bulk may name; all where nothing is said.
+    pub(super) pipelines: Option<&'a Staying>,
     pub(super) now: Timestamp,
     pub(super) notes: &'a Notes,
 }
@@ -238,6 +241,12 @@ impl Judge<'_> {
 
     /// One write of a bulk.
     pub(super) fn item(&self, item: &Item<'_>) -> Judgement {
+        let stays =
+            |pipeline: &&str| *pipeline == "_none" || self.pipelines.is_none_or(|known| known.contains(*pipeline));
+        if let Some(pipeline) = item.pipeline.filter(|pipeline| !stays(pipeline)) {
+            self.notes.mentioned(BULK_SHARD, item.index, false);
+            return Judgement::Refuse(Refusal::Denied(AuthorizeError::pipeline(pipeline).to_string().into()));
+        }
         match self.write(item) {
             Ok(action) => {
                 self.notes.mentioned(action, item.index, true);
@@ -262,8 +271,7 @@ impl Judge<'_> {
         if !self.allows(AUTO_CREATE, &name) && !exists() {
             return Err((AUTO_CREATE, name));
         }
-        let moves = item.pipeline.is_some_and(|pipeline| pipeline != "_none");
-        if moves || !self.allows(BULK_SHARD, &name) {
+        if !self.allows(BULK_SHARD, &name) {
             return Err((BULK_SHARD, name));
         }
         if self.allows(action, &name) { Ok(action) } else { Err((action, name)) }
