@@ -64,10 +64,8 @@ pub(super) fn unsupported(config: &Config) -> Vec<Problem> {
     });
     let upstream = ("upstream".to_owned(), Some(&config.upstream.credential), Some(&config.upstream.identity));
     for (path, credential, identity) in pairs.chain([upstream]) {
-        match credential {
-            Some(Credential::Oauth2(_)) => refuse(format!("{path}.credential.kind"), "credential `oauth2`"),
-            Some(Credential::Session { .. }) => refuse(format!("{path}.credential.kind"), "credential `session`"),
-            _ => {}
+        if let Some(Credential::Session { .. }) = credential {
+            refuse(format!("{path}.credential.kind"), "credential `session`");
         }
         if let Some(IdentityKind::Jwt(_)) = identity {
             refuse(format!("{path}.identity.kind"), "identity `jwt`");

@@ -154,7 +154,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         compatibility: config.upstream.compatibility,
         limits,
     });
-    let credentials = Arc::new(Credentials::new(&config.upstream.credential));
+    let credentials = Arc::new(Credentials::new(&config.upstream.credential, config, &shared.metrics));
     let sites = config.listeners.iter().map(|listener| {
         let tls = listener
             .ssl
@@ -164,10 +164,10 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             .map_err(|source| StartError::Tls { address: listener.address.to_string(), source })?;
         let site = Site {
             shape: listener.shape,
-            credentials: listener
-                .credential
-                .as_ref()
-                .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own))),
+            credentials: listener.credential.as_ref().map_or_else(
+                || Arc::clone(&credentials),
+                |own| Arc::new(Credentials::new(own, config, &shared.metrics)),
+            ),
             identity: listener.identity.clone().unwrap_or_else(|| config.upstream.identity.clone()),
             hosts: listener.hosts.clone(),
         };
@@ -193,6 +193,12 @@ impl Built {
         let password = password.ok_or(StartError::NoBootstrapPassword)?;
         self.users.bootstrap(&password).await.map_err(StartError::Users)?;
         Ok(())
+    }
+
+    /// Every credential once: the common one, then those that listeners have of their own.
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credentials>> {
+        let own = self.sites.iter().map(|(site, _)| &site.credentials);
+        std::iter::once(&self.credentials).chain(own.filter(|own| !Arc::ptr_eq(own, &self.credentials)))
     }
 
     /// The `Authorization` that probes show the cluster. None where callers pass through: a probe must then learn

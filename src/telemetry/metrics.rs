@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -38,6 +39,9 @@ pub struct Metrics {
     credential_rejected: AtomicU64,
     /// By realm and outcome. Both sets are closed, so it does not grow.
     authentications: Mutex<BTreeMap<Box<str>, BTreeMap<&'static str, u64>>>,
+    /// By provider and outcome, both closed sets.
+    reauth_attempts: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    reauth_refresh: Mutex<Histogram>,
     lost_lines: Mutex<Vec<(&'static str, Arc<AtomicU64>)>>,
     gauges: Mutex<Vec<Gauge>>,
 }
@@ -76,6 +80,8 @@ impl Metrics {
             tls_handshakes_failed: AtomicU64::default(),
             credential_rejected: AtomicU64::default(),
             authentications: Mutex::default(),
+            reauth_attempts: Mutex::default(),
+            reauth_refresh: Mutex::default(),
             lost_lines: Mutex::default(),
             gauges: Mutex::default(),
         })
@@ -161,6 +167,17 @@ impl Metrics {
         }
     }
 
+    /// Somebody needed a fresh token. `provider` is `gateway` for the gateway's own, else the kind of the session's;
+    /// `outcome` is one of `transparent-reauthentication.md` section 13.
+    pub fn reauth_attempt(&self, provider: &'static str, outcome: &'static str) {
+        *self.reauth_attempts.lock().entry((provider, outcome)).or_default() += 1;
+    }
+
+    /// A token endpoint was asked, whatever came of it.
+    pub fn reauth_refresh(&self, time: Duration) {
+        self.reauth_refresh.lock().record(time);
+    }
+
     fn host(&self, name: &str) -> Option<&Host> {
         self.hosts.iter().find(|host| host.name == name)
     }
@@ -177,6 +194,7 @@ impl Metrics {
         let mut page = Page::default();
         self.render_process(&mut page);
         self.render_requests(&mut page);
+        self.render_reauthentication(&mut page);
         self.render_connections(&mut page);
         self.render_hosts(&mut page);
         page.finish()
@@ -220,15 +238,13 @@ impl Metrics {
             page,
             "searchgate_request_duration_seconds",
             "First byte of a request to last byte of its answer.",
-            &cores,
-            |core| &core.duration,
+            cores.iter().map(|core| &core.duration),
         );
         histogram(
             page,
             "searchgate_upstream_response_seconds",
             "First byte of a request to first byte of the answer of the cluster.",
-            &cores,
-            |core| &core.upstream_duration,
+            cores.iter().map(|core| &core.upstream_duration),
         );
         page.single(
             "searchgate_request_body_bytes_total",
@@ -266,6 +282,24 @@ impl Metrics {
                 page.sample("searchgate_authentications_total", &[("realm", realm), ("outcome", outcome)], count);
             }
         }
+    }
+
+    fn render_reauthentication(&self, page: &mut Page) {
+        page.family(
+            "searchgate_reauth_attempts_total",
+            "counter",
+            "Times that a fresh token for the cluster was needed, by whose it is and what came of it.",
+        );
+        for ((provider, outcome), count) in &*self.reauth_attempts.lock() {
+            page.sample("searchgate_reauth_attempts_total", &[("provider", provider), ("outcome", outcome)], count);
+        }
+        let refresh = self.reauth_refresh.lock();
+        histogram(
+            page,
+            "searchgate_reauth_refresh_seconds",
+            "Time that a token endpoint took, whatever it answered.",
+            std::iter::once(&*refresh),
+        );
     }
 
     fn render_connections(&self, page: &mut Page) {
@@ -329,15 +363,15 @@ impl Metrics {
     }
 }
 
-fn histogram(page: &mut Page, name: &str, help: &str, cores: &[Arc<CoreMetrics>], of: fn(&CoreMetrics) -> &Histogram) {
+fn histogram<'a>(page: &mut Page, name: &str, help: &str, parts: impl Iterator<Item = &'a Histogram> + Clone) {
     page.family(name, "histogram", help);
     let bucket = format!("{name}_bucket");
     let mut total = 0_u64;
     for (place, bound) in BOUNDS.iter().map(|(_, text)| *text).chain(["+Inf"]).enumerate() {
-        total += cores.iter().map(|core| of(core).bucket(place)).sum::<u64>();
+        total += parts.clone().map(|part| part.bucket(place)).sum::<u64>();
         page.sample(&bucket, &[("le", bound)], total);
     }
-    let nanos: u64 = cores.iter().map(|core| of(core).nanos()).sum();
+    let nanos: u64 = parts.map(Histogram::nanos).sum();
     let sum = format_args!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
     page.sample(&format!("{name}_sum"), &[], sum);
     page.sample(&format!("{name}_count"), &[], total);
