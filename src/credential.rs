@@ -8,18 +8,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     authorize::Permit,
-    config::{self, Config},
+    clock::Clock,
+    config::{self, Config, GrantType, Service},
+    sessions::Sessions,
     telemetry::metrics::Metrics,
 };
 
 mod endpoint;
 mod file;
 pub mod granted;
+mod kept;
 mod oauth2;
 
 use endpoint::Endpoint;
 use file::{FileSource, Scheme};
-use oauth2::TokenSource;
+use kept::Kept;
+use oauth2::{AnyGrant, TokenSource};
 
 /// The credential of one listener's requests, held ready as a header. Reading it is one atomic load.
 #[derive(Debug)]
@@ -31,6 +35,19 @@ enum Source {
     None,
     Oauth2(Box<TokenSource>),
     Passthrough,
+}
+
+/// What credentials are made with.
+#[derive(Debug)]
+pub struct Means<'a> {
+    /// The whole of it: time-outs, and the trust in the cluster.
+    pub config: &'a Config,
+    /// Tells the time.
+    pub clock: &'a Clock,
+    /// Counts.
+    pub metrics: &'a Arc<Metrics>,
+    /// Keep a refresh token that changes with each use.
+    pub sessions: &'a Arc<Sessions>,
 }
 
 /// A credential as of one reading.
@@ -48,6 +65,8 @@ pub enum Provenance {
     Client,
     /// The gateway's own identity.
     Gateway,
+    /// A session that the client holds the handle of.
+    Session,
     /// The request went without.
     None,
 }
@@ -66,6 +85,10 @@ pub enum Chosen {
 /// Why there is no credential to show, or the cluster did not take it.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
+    /// The token of a session belongs to another identity of the gateway's: replicas run under different ones. 502
+    /// `refresh_client_mismatch`.
+    #[error("the session's token was made by another client of the cluster than this gateway")]
+    ClientMismatch,
     /// The cluster refuses the gateway's own credential. 502 `upstream_credential_rejected`.
     #[error("the cluster refuses the gateway's own credential")]
     Rejected,
@@ -73,7 +96,10 @@ pub enum CredentialError {
     /// 503, `Retry-After: 1`, code `token_refreshed_retry`.
     #[error("the credential was renewed; send the request again")]
     Resend,
-    /// The credential cannot be read, or no token be got, at the moment. 503.
+    /// The credential could not be renewed, or no token be got, for now. 503, `Retry-After: 5`.
+    #[error("the credential for the cluster cannot be renewed at the moment")]
+    Transient,
+    /// The credential cannot be read now. 503.
     #[error("the credential for the cluster is not available")]
     Unavailable,
     /// `passthrough`, and the cluster answers requests without credentials. 503.
@@ -87,7 +113,7 @@ impl Credentials {
     /// A credential as configured. A file that cannot be read yet and an endpoint that does not answer are no errors:
     /// requests are answered 503 until they do. Tokens are got by [`Self::watch`].
     #[must_use]
-    pub fn new(own: &config::Credential, config: &Config, metrics: &Arc<Metrics>) -> Self {
+    pub fn new(own: &config::Credential, means: &Means<'_>) -> Self {
         Self(match own {
             config::Credential::ApiKey { api_key_file } => Source::File(FileSource::new(Scheme::ApiKey, api_key_file)),
             config::Credential::Basic { username, password_file } => {
@@ -95,8 +121,15 @@ impl Credentials {
             }
             config::Credential::Bearer { token_file } => Source::File(FileSource::new(Scheme::Bearer, token_file)),
             config::Credential::Oauth2(oauth2) => {
-                let endpoint = Endpoint::new(oauth2, config);
-                let tokens = TokenSource::new(endpoint, &config.reauthentication, Arc::clone(metrics));
+                let (endpoint, repair) = (Endpoint::new(oauth2, means.config), &means.config.reauthentication);
+                let grant = match oauth2.grant_type {
+                    GrantType::ClientCredentials | GrantType::Password => AnyGrant::Repeated(Box::new(endpoint)),
+                    GrantType::RefreshToken => {
+                        let (sessions, clock) = (Arc::clone(means.sessions), means.clock.clone());
+                        AnyGrant::Rotating(Box::new(Kept::new(endpoint, sessions, clock, repair)))
+                    }
+                };
+                let tokens = TokenSource::new(grant, repair, Arc::clone(means.metrics));
                 Source::Oauth2(Box::new(tokens))
             }
             config::Credential::Passthrough => Source::Passthrough,
@@ -105,12 +138,23 @@ impl Credentials {
         })
     }
 
+    /// The identity that talks to the cluster's own security API.
+    #[must_use]
+    pub fn service(service: &Service) -> Self {
+        Self(Source::File(match service {
+            Service::ApiKey { api_key_file } => FileSource::new(Scheme::ApiKey, api_key_file),
+            Service::Basic { username, password_file } => {
+                FileSource::new(Scheme::Basic { username: username.clone() }, password_file)
+            }
+        }))
+    }
+
     /// What a request is sent with. Waits only while no token is good and one is being got.
     ///
     /// # Errors
     ///
-    /// [`CredentialError::Unavailable`] when the file could not be read or the token endpoint does not answer,
-    /// [`CredentialError::Rejected`] when the endpoint refuses.
+    /// [`CredentialError::Unavailable`] when the file could not be read, [`CredentialError::Transient`] when the token
+    /// endpoint does not answer, [`CredentialError::Rejected`] when it refuses.
     pub async fn choose(&self, permit: &Permit) -> Result<Chosen, CredentialError> {
         match &self.0 {
             Source::Passthrough if permit.passes_through() => Ok(Chosen::Client),
@@ -168,7 +212,7 @@ impl Credentials {
     /// # Errors
     ///
     /// [`CredentialError::Rejected`] when the file still says what was refused, or the endpoint refuses;
-    /// [`CredentialError::Unavailable`] when the endpoint does not answer.
+    /// [`CredentialError::Transient`] when the endpoint does not answer.
     pub async fn replace(&self, refused: &Held) -> Result<Arc<Held>, CredentialError> {
         match &self.0 {
             Source::File(file) => file.replace(refused).await,

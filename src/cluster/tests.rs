@@ -52,7 +52,7 @@ fn cluster(ports: Vec<u16>) -> (Cluster, tempfile::NamedTempFile) {
         ports.into_iter().map(|port| HostUrl { tls: false, host: "127.0.0.1".into(), port }).collect();
     let service = config::Service::Basic { username: "gate".into(), password_file: password.path().into() };
     let metrics = Metrics::new(&[]);
-    let service = Credentials::new(&service.into(), &config, &metrics);
+    let service = Credentials::service(&service);
     let upstream = Upstream::new(&config.upstream, metrics).unwrap();
     (Cluster::new(Arc::new(upstream), Arc::new(service), Duration::from_secs(5)), password)
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::{self, GrantType, Oauth2, TokenWire, UpstreamSsl},
-    credential::{file, granted::Tokens, oauth2::Grant},
+    credential::{file, granted::Tokens, kept::Rotating, oauth2::Grant},
     fetch::{FetchError, Remote},
     secret::SecretText,
     upstream::tls::{ClientTlsError, client_tls},
@@ -54,7 +54,7 @@ impl Endpoint {
         let Oauth2 { grant_type, client_id, username, scope, wire, .. } = &self.config;
         let client_secret = secret(self.config.client_secret_file.as_deref())?;
         let mut fields: Vec<(&str, &str)> = Vec::new();
-        let (password, first);
+        let password;
         match (refresh, grant_type) {
             (Some(refresh), _) => fields.extend([("grant_type", "refresh_token"), ("refresh_token", refresh.expose())]),
             (None, GrantType::ClientCredentials) => fields.push(("grant_type", "client_credentials")),
@@ -63,10 +63,8 @@ impl Endpoint {
                 let username = username.as_deref().unwrap_or_default();
                 fields.extend([("grant_type", "password"), ("username", username), ("password", &password)]);
             }
-            (None, GrantType::RefreshToken) => {
-                first = secret(self.config.refresh_token_file.as_deref())?.unwrap_or_default();
-                fields.extend([("grant_type", "refresh_token"), ("refresh_token", &first)]);
-            }
+            // Its refresh token is always given.
+            (None, GrantType::RefreshToken) => fields.push(("grant_type", "refresh_token")),
         }
         fields.extend(scope.as_deref().map(|scope| ("scope", scope)));
         let client = match (client_id, &client_secret) {
@@ -108,6 +106,17 @@ impl Grant for Endpoint {
 
     fn url(&self) -> String {
         self.config.token_url.uri().to_string()
+    }
+}
+
+impl Rotating for Endpoint {
+    fn first(&self) -> Result<SecretText, Failure> {
+        let token = secret(self.config.refresh_token_file.as_deref())?.unwrap_or_default();
+        Ok(SecretText::new(token.to_string()))
+    }
+
+    fn identity(&self) -> String {
+        format!("{}\0{}", self.url(), self.config.client_id.as_deref().unwrap_or_default())
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
         CredentialError, Held,
         endpoint::{Endpoint, Failure},
         granted::Tokens,
+        kept::Kept,
     },
     secret::SecretText,
     telemetry::metrics::Metrics,
@@ -32,11 +33,44 @@ pub(super) trait Grant: Send + Sync {
     fn ask(&self, refresh: Option<&SecretText>) -> impl Future<Output = Result<Tokens, Failure>> + Send;
     /// Its name, for people.
     fn url(&self) -> String;
+    /// Whether a call that is broken off loses something.
+    fn rotates(&self) -> bool {
+        false
+    }
+}
+
+/// A grant of either kind.
+#[derive(Debug)]
+pub(super) enum AnyGrant {
+    /// One that can be asked for again and again.
+    Repeated(Box<Endpoint>),
+    /// A chain of refresh tokens.
+    Rotating(Box<Kept<Endpoint>>),
+}
+
+impl Grant for AnyGrant {
+    async fn ask(&self, refresh: Option<&SecretText>) -> Result<Tokens, Failure> {
+        match self {
+            Self::Repeated(endpoint) => endpoint.ask(refresh).await,
+            Self::Rotating(kept) => kept.ask(refresh).await,
+        }
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Repeated(endpoint) => endpoint.url(),
+            Self::Rotating(kept) => kept.url(),
+        }
+    }
+
+    fn rotates(&self) -> bool {
+        matches!(self, Self::Rotating(_))
+    }
 }
 
 /// The tokens of one endpoint.
 #[derive(Debug)]
-pub(super) struct TokenSource<G = Endpoint> {
+pub(super) struct TokenSource<G = AnyGrant> {
     endpoint: G,
     /// `reauthentication.refresh_ahead`.
     ahead: Duration,
@@ -115,14 +149,13 @@ impl<G: Grant> TokenSource<G> {
     pub(super) async fn replace(&self, old: &Held, refused: bool) -> Result<Arc<Held>, CredentialError> {
         let newer = || self.fresh().filter(|held| held.generation != old.generation);
         let mut landings = self.landings.subscribe();
-        let joined = {
+        {
             let mut state = self.state.lock();
             if let Some(held) = newer() {
-                self.count("current_token");
                 return Ok(held); // another request had it replaced
             }
-            let (joined, now) = (state.under_way, Instant::now());
-            if !joined {
+            let now = Instant::now();
+            if !state.under_way {
                 if now < state.not_before {
                     return Err(state.verdict(refused));
                 }
@@ -132,14 +165,9 @@ impl<G: Grant> TokenSource<G> {
                 (state.under_way, state.refused) = (true, refused);
                 self.wake.notify_one();
             }
-            joined
-        };
-        let _in_time = timeout(self.patience, landings.changed()).await;
-        let held = newer().ok_or_else(|| self.state.lock().verdict(refused))?;
-        if joined {
-            self.count("joined");
         }
-        Ok(held)
+        let _in_time = timeout(self.patience, landings.changed()).await;
+        newer().ok_or_else(|| self.state.lock().verdict(refused))
     }
 
     /// Gets tokens until `stop`.
@@ -147,7 +175,8 @@ impl<G: Grant> TokenSource<G> {
         loop {
             self.state.lock().under_way = true;
             let flown = tokio::select! {
-                () = stop.cancelled() => return,
+                // The end of the process waits for the next refresh token: it could not go on without.
+                () = stop.cancelled(), if !self.endpoint.rotates() => return,
                 flown = self.fly() => flown,
             };
             let next = self.land(flown);
@@ -181,7 +210,7 @@ impl<G: Grant> TokenSource<G> {
     async fn ask(&self, refresh: Option<&SecretText>) -> Result<Flown, Failure> {
         let begun = Instant::now();
         let answer = self.endpoint.ask(refresh).await;
-        self.metrics.reauth_refresh(begun.elapsed());
+        self.metrics.refreshed(begun.elapsed());
         let mut tokens = answer?;
         // An endpoint that gives no new refresh token leaves the old one good (RFC 6749 section 6).
         tokens.refresh = tokens.refresh.or_else(|| refresh.cloned());
@@ -192,6 +221,10 @@ impl<G: Grant> TokenSource<G> {
     fn land(&self, flown: Result<Flown, Failure>) -> Option<Instant> {
         let now = Instant::now();
         let mut state = self.state.lock();
+        if !state.refused {
+            // What a refusal calls for is counted with the request that was refused.
+            self.metrics.reauthentication("gateway", outcome(&flown));
+        }
         let vain = flown.is_err() || state.refused;
         state.strikes = if vain { state.strikes.saturating_add(1) } else { 0 };
         state.not_before = now + pause(state.strikes);
@@ -208,19 +241,14 @@ impl<G: Grant> TokenSource<G> {
                 if state.failure.take().is_some() {
                     tracing::info!(endpoint = self.endpoint.url(), "the token endpoint grants again");
                 }
-                self.count("refreshed");
             }
             Err(failure) => {
                 state.next = Some(state.not_before);
                 if state.failure.as_ref() != Some(&failure) {
                     tracing::error!(endpoint = self.endpoint.url(), %failure, "no token for the cluster");
                 }
-                match &failure {
-                    Failure::Refused(_) => {
-                        self.metrics.upstream_credential_rejected();
-                        self.count("expired");
-                    }
-                    Failure::Transient(_) => self.count("transient"),
+                if let Failure::Refused(_) = &failure {
+                    self.metrics.upstream_credential_rejected();
                 }
                 state.failure = Some(failure);
             }
@@ -243,10 +271,6 @@ impl<G: Grant> TokenSource<G> {
             "problem": state.failure.as_ref().map(ToString::to_string),
         })
     }
-
-    fn count(&self, outcome: &'static str) {
-        self.metrics.reauth_attempt("gateway", outcome);
-    }
 }
 
 impl State {
@@ -255,8 +279,16 @@ impl State {
         match (&self.failure, refused) {
             // Granted, and refused by the cluster again.
             (None, true) | (Some(Failure::Refused(_)), _) => CredentialError::Rejected,
-            (None, false) | (Some(Failure::Transient(_)), _) => CredentialError::Unavailable,
+            (None, false) | (Some(Failure::Transient(_)), _) => CredentialError::Transient,
         }
+    }
+}
+
+fn outcome(flown: &Result<Flown, Failure>) -> &'static str {
+    match flown {
+        Ok(_) => "refreshed",
+        Err(Failure::Refused(_)) => "expired",
+        Err(Failure::Transient(_)) => "transient",
     }
 }
 

@@ -10,13 +10,15 @@ use crate::{
     authorize::Authorizer,
     clock::Clock,
     config::{Config, Realm, Shape, StoreConfig, StoreUrl},
-    credential::Credentials,
+    credential::{Credentials, Means},
     gateway::{Shared, Site},
     identify::{RealmError, Realms, Registers, cache::Revocations},
     keys::Keys,
     listener::tls::{Reloading, ServerTlsError},
     passwords::Passwords,
+    replay::Replays,
     sealing::{MasterKeyError, MasterKeys},
+    sessions::Sessions,
     store::{AnyStore, StoreError, memory::Memory, postgres::Postgres, sqlite::Sqlite},
     telemetry::{Telemetry, audit::Audit, metrics::Metrics},
     tokens::Tokens,
@@ -41,6 +43,8 @@ pub struct Built {
     pub keys: Arc<Keys>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// Sessions over token pairs of the cluster.
+    pub sessions: Arc<Sessions>,
     /// Users.
     pub users: Arc<Users>,
     /// What of it was revoked here and elsewhere.
@@ -130,6 +134,11 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         Arc::clone(&metrics),
         audit.clone(),
     )?);
+    let replays = Replays::new(&config.reauthentication);
+    metrics.gauge("searchgate_replay_buffer_bytes", "Bytes of request bodies kept in memory to be sent again.", {
+        let replays = Arc::clone(&replays);
+        move || replays.held()
+    });
     let authorizer = Authorizer::new(audit.clone(), clock.clone());
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),
@@ -151,10 +160,21 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         metrics,
         audit,
         upstream,
+        replays,
+        recovery: config.reauthentication.clone(),
         compatibility: config.upstream.compatibility,
         limits,
     });
-    let credentials = Arc::new(Credentials::new(&config.upstream.credential, config, &shared.metrics));
+    let sessions = Arc::new(Sessions::new(
+        store.clone(),
+        master_keys.clone(),
+        clock.clone(),
+        config.sessions.clone(),
+        config.invalidation.claim_ttl,
+        revocations.announce(),
+    ));
+    let means = Means { config, clock, metrics: &shared.metrics, sessions: &sessions };
+    let credentials = Arc::new(Credentials::new(&config.upstream.credential, &means));
     let sites = config.listeners.iter().map(|listener| {
         let tls = listener
             .ssl
@@ -164,17 +184,30 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             .map_err(|source| StartError::Tls { address: listener.address.to_string(), source })?;
         let site = Site {
             shape: listener.shape,
-            credentials: listener.credential.as_ref().map_or_else(
-                || Arc::clone(&credentials),
-                |own| Arc::new(Credentials::new(own, config, &shared.metrics)),
-            ),
+            credentials: listener
+                .credential
+                .as_ref()
+                .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own, &means))),
             identity: listener.identity.clone().unwrap_or_else(|| config.upstream.identity.clone()),
             hosts: listener.hosts.clone(),
         };
         Ok((Arc::new(site), tls.map(Arc::new)))
     });
     let sites = sites.collect::<Result<_, StartError>>()?;
-    Ok(Built { shared, sites, credentials, store, master_keys, keys, tokens, users, revocations, passwords, telemetry })
+    Ok(Built {
+        shared,
+        sites,
+        credentials,
+        store,
+        master_keys,
+        keys,
+        tokens,
+        sessions,
+        users,
+        revocations,
+        passwords,
+        telemetry,
+    })
 }
 
 impl Built {

@@ -39,9 +39,11 @@ pub struct Metrics {
     credential_rejected: AtomicU64,
     /// By realm and outcome. Both sets are closed, so it does not grow.
     authentications: Mutex<BTreeMap<Box<str>, BTreeMap<&'static str, u64>>>,
-    /// By provider and outcome, both closed sets.
-    reauth_attempts: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
-    reauth_refresh: Mutex<Histogram>,
+    /// By class. A closed set.
+    refusals: Mutex<BTreeMap<&'static str, u64>>,
+    /// By provider and outcome. Both sets are closed.
+    reauthentications: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    refreshes: Mutex<Histogram>,
     lost_lines: Mutex<Vec<(&'static str, Arc<AtomicU64>)>>,
     gauges: Mutex<Vec<Gauge>>,
 }
@@ -80,8 +82,9 @@ impl Metrics {
             tls_handshakes_failed: AtomicU64::default(),
             credential_rejected: AtomicU64::default(),
             authentications: Mutex::default(),
-            reauth_attempts: Mutex::default(),
-            reauth_refresh: Mutex::default(),
+            refusals: Mutex::default(),
+            reauthentications: Mutex::default(),
+            refreshes: Mutex::default(),
             lost_lines: Mutex::default(),
             gauges: Mutex::default(),
         })
@@ -167,15 +170,19 @@ impl Metrics {
         }
     }
 
-    /// Somebody needed a fresh token. `provider` is `gateway` for the gateway's own, else the kind of the session's;
-    /// `outcome` is one of `transparent-reauthentication.md` section 13.
-    pub fn reauth_attempt(&self, provider: &'static str, outcome: &'static str) {
-        *self.reauth_attempts.lock().entry((provider, outcome)).or_default() += 1;
+    /// The cluster answered 401: what it was about, or `not_ours` when its credential was none that can be renewed.
+    pub fn upstream_401(&self, class: &'static str) {
+        *self.refusals.lock().entry(class).or_default() += 1;
     }
 
-    /// A token endpoint was asked, whatever came of it.
-    pub fn reauth_refresh(&self, time: Duration) {
-        self.reauth_refresh.lock().record(time);
+    /// A refused credential of `provider` was to be renewed, or its request sent again.
+    pub fn reauthentication(&self, provider: &'static str, outcome: &'static str) {
+        *self.reauthentications.lock().entry((provider, outcome)).or_default() += 1;
+    }
+
+    /// A token endpoint was asked, whatever it answered.
+    pub fn refreshed(&self, time: Duration) {
+        self.refreshes.lock().record(time);
     }
 
     fn host(&self, name: &str) -> Option<&Host> {
@@ -194,9 +201,9 @@ impl Metrics {
         let mut page = Page::default();
         self.render_process(&mut page);
         self.render_requests(&mut page);
-        self.render_reauthentication(&mut page);
         self.render_connections(&mut page);
         self.render_hosts(&mut page);
+        self.render_reauthentication(&mut page);
         page.finish()
     }
 
@@ -284,24 +291,6 @@ impl Metrics {
         }
     }
 
-    fn render_reauthentication(&self, page: &mut Page) {
-        page.family(
-            "searchgate_reauth_attempts_total",
-            "counter",
-            "Times that a fresh token for the cluster was needed, by whose it is and what came of it.",
-        );
-        for ((provider, outcome), count) in &*self.reauth_attempts.lock() {
-            page.sample("searchgate_reauth_attempts_total", &[("provider", provider), ("outcome", outcome)], count);
-        }
-        let refresh = self.reauth_refresh.lock();
-        histogram(
-            page,
-            "searchgate_reauth_refresh_seconds",
-            "Time that a token endpoint took, whatever it answered.",
-            std::iter::once(&*refresh),
-        );
-    }
-
     fn render_connections(&self, page: &mut Page) {
         // In this order: a connection that closes in between makes the gauge too low by one, never negative.
         let closed = self.connections_closed.load(Relaxed);
@@ -327,6 +316,28 @@ impl Metrics {
             "counter",
             "TLS handshakes of clients that did not succeed.",
             failed,
+        );
+    }
+
+    fn render_reauthentication(&self, page: &mut Page) {
+        page.family("searchgate_upstream_401_total", "counter", "Answers 401 of the cluster, by what they were about.");
+        for (class, count) in &*self.refusals.lock() {
+            page.sample("searchgate_upstream_401_total", &[("class", class)], count);
+        }
+        page.family(
+            "searchgate_reauth_attempts_total",
+            "counter",
+            "Renewals of a refused credential and requests sent again, by provider and outcome.",
+        );
+        for ((provider, outcome), count) in &*self.reauthentications.lock() {
+            let labels = [("provider", *provider), ("outcome", *outcome)];
+            page.sample("searchgate_reauth_attempts_total", &labels, count);
+        }
+        histogram(
+            page,
+            "searchgate_reauth_refresh_seconds",
+            "Time that a token endpoint took, whatever it answered.",
+            std::iter::once(&*self.refreshes.lock()),
         );
     }
 

@@ -74,7 +74,7 @@ async fn a_public_client_names_itself_in_the_form() {
     let (server, first) = (granting(), file("r0\n"));
     let oauth2 = json!({"grant_type": "refresh_token", "wire": "rfc6749", "client_id": "app",
         "refresh_token_file": first.path()});
-    let (seen, outcome) = ask(&server, oauth2, None).await;
+    let (seen, outcome) = ask(&server, oauth2, Some("r0")).await;
     outcome.unwrap();
     assert_eq!(seen.body, "grant_type=refresh_token&refresh_token=r0&client_id=app");
     assert_eq!(seen.header("authorization"), None);

@@ -50,10 +50,10 @@ fn busy() -> Arc<Metrics> {
     metrics.authentication("native", "success");
     metrics.authentication("native", "success");
     metrics.authentication("native", "bad_credentials");
-    metrics.reauth_attempt("gateway", "refreshed");
-    metrics.reauth_attempt("gateway", "refreshed");
-    metrics.reauth_attempt("token", "transient");
-    metrics.reauth_refresh(Duration::from_millis(20));
+    metrics.reauthentication("gateway", "refreshed");
+    metrics.reauthentication("gateway", "refreshed");
+    metrics.reauthentication("token", "transient");
+    metrics.refreshed(Duration::from_millis(20));
     metrics.lost_lines("log", Arc::new(AtomicU64::new(4)));
     metrics.gauge("searchgate_identity_cache_entries", "Callers known from memory.", || 12);
     metrics
