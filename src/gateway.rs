@@ -15,9 +15,9 @@ use crate::{
     body::Body,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
-    config::{Compatibility, IdentityKind, Limits, Reauthentication, Shape},
+    config::{Compatibility, Limits, Reauthentication, Shape},
     credential::{Chosen, CredentialError, Credentials, Provenance},
-    forward::{self, headers},
+    forward::{self, Identity, headers},
     framing,
     identify::{Evidence, Realms},
     listener::{Handle, peer::Peer, watch::Activity},
@@ -90,7 +90,7 @@ pub struct Site {
     /// What the cluster is shown.
     pub credentials: Arc<Credentials>,
     /// How it is told who calls.
-    pub identity: IdentityKind,
+    pub identity: Identity,
     /// Names that a sidecar takes in `Host`.
     pub hosts: Vec<String>,
 }
@@ -178,6 +178,10 @@ impl Door {
                 return Ok(self.own(shared.api.options(&parts), record));
             }
             bare
+        } else if route == Route::Gateway
+            && let Some(response) = shared.api.public(&parts)
+        {
+            return Ok(self.own(response, record));
         } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
             open
         } else {
@@ -195,7 +199,9 @@ impl Door {
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, std::mem::take(unread));
-                    let response = Box::pin(shared.api.answer(request, principal, peer)).await;
+                    let response =
+                        Box::pin(shared.api.answer(request, principal, peer, async |permit| self.ask(permit).await))
+                            .await;
                     return Ok(self.own(response, record));
                 }
                 Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
@@ -225,7 +231,7 @@ impl Door {
         let mode = Mode::of(shared.compatibility, product);
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
-        forward::identify_caller(&mut parts.headers, &permit, &self.site.identity, product)?;
+        self.site.identity.tell(&mut parts.headers, &permit, product, || self.core.wall(Instant::now()))?;
         let credential = self.site.credentials.choose(&permit).await?;
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };

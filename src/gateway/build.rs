@@ -9,8 +9,9 @@ use crate::{
     api::Api,
     authorize::Authorizer,
     clock::Clock,
-    config::{Config, Realm, Shape, StoreConfig, StoreUrl},
+    config::{Config, Listener, Realm, Shape, StoreConfig, StoreUrl},
     credential::{Credentials, Means},
+    forward::identity::{Identity, KeyError},
     gateway::{Shared, Site},
     identify::{RealmError, Realms, Registers, cache::Revocations},
     keys::Keys,
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The first password of `elastic` cannot be read.
     #[error("the bootstrap password cannot be read")]
     BootstrapFile(#[source] io::Error),
+    /// The key of an `identity` cannot be used.
+    #[error("identity `jwt`")]
+    IdentityKey(#[from] KeyError),
     /// An address cannot be listened on.
     #[error("cannot listen on [{address}]")]
     Listen {
@@ -140,6 +144,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         move || replays.held()
     });
     let authorizer = Authorizer::new(audit.clone(), clock.clone());
+    let identities = identities(config)?;
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),
         authorizer: authorizer.clone(),
@@ -152,6 +157,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             documents,
             service_accounts,
             realms,
+            issuers: identities.iter().filter_map(Identity::issuer).map(Arc::clone).collect(),
             audit: audit.clone(),
             clock: clock.clone(),
             limits: Arc::clone(&limits),
@@ -175,7 +181,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
     ));
     let means = Means { config, clock, metrics: &shared.metrics, sessions: &sessions };
     let credentials = Arc::new(Credentials::new(&config.upstream.credential, &means));
-    let sites = config.listeners.iter().map(|listener| {
+    let sites = config.listeners.iter().zip(identities).map(|(listener, identity)| {
         let tls = listener
             .ssl
             .clone()
@@ -188,7 +194,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
                 .credential
                 .as_ref()
                 .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own, &means))),
-            identity: listener.identity.clone().unwrap_or_else(|| config.upstream.identity.clone()),
+            identity,
             hosts: listener.hosts.clone(),
         };
         Ok((Arc::new(site), tls.map(Arc::new)))
@@ -268,6 +274,19 @@ fn master_keys(store: &StoreConfig) -> Result<MasterKeys, MasterKeyError> {
         // With PostgreSQL a file is required.
         (None, StoreUrl::Memory | StoreUrl::Postgres(_)) => Ok(MasterKeys::ephemeral()),
     }
+}
+
+/// What each listener tells the cluster of its callers. Those without an identity of their own share the upstream's.
+///
+/// # Errors
+///
+/// [`KeyError`].
+fn identities(config: &Config) -> Result<Vec<Identity>, KeyError> {
+    let tokens = config.api_keys.cache_entries;
+    let shared = Identity::new(&config.upstream.identity, tokens)?;
+    let of =
+        |listener: &Listener| listener.identity.as_ref().map_or(Ok(shared.clone()), |own| Identity::new(own, tokens));
+    config.listeners.iter().map(of).collect()
 }
 
 /// Half the cores: a flood of passwords must leave the data threads theirs.

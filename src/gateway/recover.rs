@@ -48,6 +48,10 @@ impl Door {
     ) -> Result<Received, Rejection> {
         let metrics = &self.core.shared.metrics;
         let Some(again) = again else {
+            if self.site.identity.signs(permit) {
+                metrics.upstream_credential_rejected();
+                return Err(CredentialError::Rejected.into()); // another token would be signed with the same key
+            }
             metrics.upstream_401("not_ours");
             return Ok(answered); // D4, D6
         };
@@ -61,7 +65,7 @@ impl Door {
             status: StatusCode::UNAUTHORIZED,
             provenance: again.credential.provenance(),
             second: false,
-            moved: false,
+            moved: moved(&self.site.credentials, &again.credential),
             renewable: true,
             class: refusal.class,
             needs_login: false,
@@ -74,7 +78,7 @@ impl Door {
             next = reauthenticate::decide(facts);
         }
         let waits = matches!(next, Next::Replay | Next::Recover | Next::RecoverAndAskAgain);
-        let renewed = if waits { Some(self.renew(&again, record).await) } else { None };
+        let renewed = if waits { Some(self.renew(&again, facts.moved, record).await) } else { None };
         match (next, renewed) {
             (Next::Recover | Next::Replay, Some(Ok(fresh))) => {
                 drop(refusal);
@@ -175,11 +179,12 @@ impl Door {
     }
 
     /// Renews what was refused, for as long as the request may wait for it.
-    async fn renew(&self, again: &Again, record: &Record) -> Result<Chosen, Unrenewed> {
+    async fn renew(&self, again: &Again, moved: bool, record: &Record) -> Result<Chosen, Unrenewed> {
         let patience = self.left(again, record).min(self.core.shared.recovery.max_wait);
         let renewed = tokio::time::timeout(patience, renew(&self.site.credentials, &again.credential)).await;
         let renewed = renewed.unwrap_or(Err(Unrenewed::Transient));
         let outcome = match renewed {
+            Ok(_) if moved => "current_token",
             Ok(_) => "refreshed",
             Err(Unrenewed::Expired) => "expired",
             Err(Unrenewed::Transient) => "transient",
@@ -221,6 +226,14 @@ async fn renew(credentials: &Credentials, refused: &Chosen) -> Result<Chosen, Un
             Err(_) => Err(Unrenewed::Transient),
         },
         Chosen::Client | Chosen::None => Err(Unrenewed::InteractionNeeded),
+    }
+}
+
+/// Whether what was refused has been replaced since.
+fn moved(credentials: &Credentials, refused: &Chosen) -> bool {
+    match refused {
+        Chosen::Gateway(held) => credentials.held().generation != held.generation,
+        Chosen::Client | Chosen::None => false,
     }
 }
 

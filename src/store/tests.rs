@@ -41,7 +41,7 @@ impl Scratch {
 }
 
 /// A new database on the server that `SEARCHGATE_TEST_POSTGRES` names; it goes with the server.
-pub(super) async fn database() -> Option<SecretText> {
+pub(crate) async fn database() -> Option<SecretText> {
     let Ok(server) = std::env::var("SEARCHGATE_TEST_POSTGRES") else {
         assert!(std::env::var_os("SEARCHGATE_TEST_REQUIRE_CLUSTERS").is_none(), "SEARCHGATE_TEST_POSTGRES is not set");
         eprintln!("skipped: SEARCHGATE_TEST_POSTGRES is not set");

@@ -18,6 +18,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("fetch", &[]),
     ("framing", &[]),
     ("path", &[]),
+    ("der", &[]),
     ("pem", &[]),
     ("scan", &[]),
     ("demo", &["body", "path"]),
@@ -38,6 +39,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         "identify",
         &[
             "fetch",
+            "der",
             "service_accounts",
             "documents",
             "users",
@@ -55,7 +57,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("credential", &["authorize", "fetch", "sessions", "store", "upstream"]),
     ("cluster", &["credential", "fetch", "upstream"]),
     ("compatibility", &["body", "listener", "upstream"]),
-    ("forward", &["authorize", "credential", "upstream", "listener", "body"]),
+    ("forward", &["authorize", "credential", "upstream", "listener", "body", "der"]),
     ("reauthenticate", &["credential"]),
     (
         "respond",
@@ -85,6 +87,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "service_accounts",
             "identify",
             "authorize",
+            "forward",
             "respond",
             "store",
             "passwords",
