@@ -232,7 +232,7 @@ impl Door {
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
         self.site.identity.tell(&mut parts.headers, &permit, product, || self.core.wall(Instant::now()))?;
-        let credential = self.site.credentials.choose(&permit)?;
+        let credential = self.site.credentials.choose(&permit).await?;
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
         let head = forward::head(parts, &permit, &body);
@@ -283,7 +283,7 @@ impl Door {
 
     /// Asks the cluster what the gateway itself wants to know.
     async fn ask(&self, permit: Permit) -> Option<Bytes> {
-        let credential = self.site.credentials.choose(&permit).ok()?;
+        let credential = self.site.credentials.choose(&permit).await.ok()?;
         let mut request =
             forward::head(Request::new(()).into_parts().0, &permit, &Body::Empty).map(|()| Upload::empty());
         if let Chosen::Gateway(held) = credential
