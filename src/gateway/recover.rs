@@ -60,11 +60,11 @@ impl Door {
     ) -> Result<Received, Rejection> {
         let metrics = &self.core.shared.metrics;
         let Some(again) = again else {
+            metrics.upstream_401("not_ours");
             if self.site.identity.signs(permit) {
                 metrics.upstream_credential_rejected();
                 return Err(CredentialError::Rejected.into()); // another token would be signed with the same key
             }
-            metrics.upstream_401("not_ours");
             return Ok(answered); // D4, D6
         };
         again.kept.pause();
