@@ -23,7 +23,7 @@ use crate::{
     listener::{Handle, peer::Peer, watch::Activity},
     model::{Principal, Timestamp},
     path::{self, Route},
-    replay::{Outgoing, Replays},
+    replay::Replays,
     respond::{self, Rejection},
     telemetry::{
         access::AccessLog,
@@ -50,7 +50,6 @@ pub mod sidecar;
 pub mod signals;
 
 use answer::{Answer, Record, Source};
-use recover::Again;
 
 /// An answer of the cluster, and the connection that it still arrives on.
 type Received = (Response<Body>, Option<Lease>);
@@ -241,14 +240,7 @@ impl Door {
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
         let head = forward::head(parts, &permit, &body);
-        // Kept only where a refusal may be mended.
-        let (body, again) = match &credential {
-            Chosen::Gateway(_) if self.site.credentials.can_be_replaced() => {
-                let (body, kept) = shared.replays.tee(body);
-                (body, Some(Again { credential: credential.clone(), head: head.clone(), kept, sent: Instant::now() }))
-            }
-            _ => (Outgoing::Plain(body), None),
-        };
+        let (body, again) = self.keep(&credential, &head, body);
         let (upload, progress) = Upload::new(body, limit, limits.idle_timeout);
         drop(limits);
         record.progress = progress;
