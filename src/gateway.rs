@@ -23,7 +23,7 @@ use crate::{
     listener::{Handle, peer::Peer, watch::Activity},
     model::{Principal, Timestamp},
     path::{self, Route},
-    replay::{Outgoing, Replays},
+    replay::Replays,
     respond::{self, Rejection},
     telemetry::{
         access::AccessLog,
@@ -50,7 +50,6 @@ pub mod sidecar;
 pub mod signals;
 
 use answer::{Answer, Record, Source};
-use recover::Again;
 
 /// An answer of the cluster, and the connection that it still arrives on.
 type Received = (Response<Body>, Option<Lease>);
@@ -237,18 +236,11 @@ impl Door {
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
         self.site.identity.tell(&mut parts.headers, &permit, product, || self.core.wall(Instant::now()))?;
-        let credential = self.site.credentials.choose(&permit)?;
+        let credential = self.site.credentials.choose(&permit).await?;
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
         let head = forward::head(parts, &permit, &body);
-        // Kept only where a refusal may be mended.
-        let (body, again) = match &credential {
-            Chosen::Gateway(_) if self.site.credentials.can_be_replaced() => {
-                let (body, kept) = shared.replays.tee(body);
-                (body, Some(Again { credential: credential.clone(), head: head.clone(), kept, sent: Instant::now() }))
-            }
-            _ => (Outgoing::Plain(body), None),
-        };
+        let (body, again) = self.keep(&credential, &head, body);
         let (upload, progress) = Upload::new(body, limit, limits.idle_timeout);
         drop(limits);
         record.progress = progress;
@@ -274,7 +266,7 @@ impl Door {
 
     /// Asks the cluster what the gateway itself wants to know.
     async fn ask(&self, permit: Permit) -> Option<Bytes> {
-        let credential = self.site.credentials.choose(&permit).ok()?;
+        let credential = self.site.credentials.choose(&permit).await.ok()?;
         let mut request =
             forward::head(Request::new(()).into_parts().0, &permit, &Body::Empty).map(|()| Upload::empty());
         if let Chosen::Gateway(held) = credential
