@@ -210,6 +210,10 @@ impl Filter for BulkFilter {
         self.inflated(piece).and_then(|()| self.take(passed)).map_err(|error| self.unread(&error))
     }
 
+    fn step(&self) -> usize {
+        if self.inflate.is_some() { PACKED } else { usize::MAX }
+    }
+
     fn finish(&mut self, passed: &mut Vec<Bytes>) -> Result<(), BodyError> {
         self.ended(passed).map_err(|error| self.unread(&error))
     }
@@ -221,6 +225,8 @@ impl fmt::Debug for BulkFilter {
     }
 }
 
+/// Gzip that is inflated at once: it may become a thousand times as many.
+const PACKED: usize = 4096;
 /// What is read of a bulk before its head goes on.
 const FIRST: usize = 64 * 1024;
 
