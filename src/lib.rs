@@ -5,7 +5,8 @@
 //! [`scan`] reads the bodies that name indices, [`credential`] picks what the cluster is shown,
 //! [`forward`] sends over [`upstream`], and [`reauthenticate`] judges a refusal. [`api`] answers what searchgate serves itself and [`respond`]
 //! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`] and [`tokens`].
-//! Beside the pipeline: [`demo`], a throw-away cluster to try it on.
+//! Beside the pipeline: [`cluster`], the cluster's own security API, asked with [`fetch`]; [`demo`], a throw-away cluster
+//! to try it on.
 
 pub mod admin;
 pub mod api;
@@ -13,12 +14,14 @@ pub mod authorize;
 pub mod body;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod compatibility;
 pub mod config;
 pub mod credential;
 pub mod demo;
 pub mod der;
 pub mod documents;
+pub mod fetch;
 pub mod forward;
 pub mod framing;
 pub mod gateway;

@@ -128,7 +128,7 @@ impl Rejection {
                 | IdentifyError::TokenExpired,
             ) => (StatusCode::UNAUTHORIZED, SECURITY),
             Self::Identify(IdentifyError::Throttled { .. }) => (StatusCode::TOO_MANY_REQUESTS, SECURITY),
-            Self::Identify(IdentifyError::IssuerSilent | IdentifyError::Unavailable(_)) | Self::Store(_) => {
+            Self::Identify(IdentifyError::Silent | IdentifyError::Unavailable(_)) | Self::Store(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, SECURITY)
             }
             Self::Authorize(AuthorizeError::Illegal(_))

@@ -50,9 +50,16 @@ impl Gate {
 
     /// One without users.
     fn empty(config: &Config, passwords: Passwords, audit: Audit) -> Self {
+        let silent =
+            AskCluster::new(|_| Box::pin(async { Err(AskError::Silent("nobody is there".into())) }), Vec::new());
+        Self::before(config, passwords, audit, silent)
+    }
+
+    /// One that asks the cluster so.
+    fn before(config: &Config, passwords: Passwords, audit: Audit, cluster: AskCluster) -> Self {
         let store = AnyStore::Memory(Arc::new(Memory::default()));
         let clock = Clock::anchored(START);
-        let registers = Registers::new(&store, passwords, &clock, config);
+        let registers = Registers::new(&store, passwords, cluster, &clock, config);
         let Registers { users, keys, tokens, service_accounts, .. } = registers.clone();
         let realms = Realms::new(
             &config.authentication,
