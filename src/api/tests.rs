@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     config::Config,
-    identify::Registers,
+    identify::{AskCluster, AskError, Registers},
     model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp},
     passwords::Passwords,
     privileges::Privileges,

@@ -412,12 +412,18 @@ enrollment: { enabled: true }
       | broker
     1.yml:4:23: upstream.credential.kind: credential `session` cannot be served by this version yet
       | session
-    1.yml:5:76: authentication.realms.2.type: realm `cluster` cannot be served by this version yet
-      | cluster
     1.yml:7:24: enrollment.enabled: enrollment cannot be served by this version yet
       | true
     ");
     assert!(rules::unsupported(&Config::default()).is_empty());
+}
+
+#[test]
+fn tokens_for_the_cluster_open_no_gate_and_have_their_claims_apart() {
+    insta::assert_snapshot!(bad("
+upstream: { identity: { kind: jwt, key_file: k, algorithm: ES256, issuer: corp, audience: a, roles_claim: sub } }
+authentication: { realms: [{ type: jwt, name: r, jwks: f, issuer: corp, audience: [b] }] }
+"), @"");
 }
 
 #[test]

@@ -351,6 +351,7 @@ mod outcomes {
     }
 }
 
+mod cluster;
 mod companions;
 mod issued;
 
@@ -537,7 +538,8 @@ async fn the_same_key_shown_at_once_is_asked_about_once() {
         // What the store would never say of this key.
         let dead = Dead { judge: 2, verdict: Death::Refused(Refusal::KeyExpired) };
         let presented = Presented::Nothing;
-        gate.realms.remember_dead(Some(digest), &presented, gate.realms.proofs.revocations.begin(), Some(dead));
+        let begun = gate.realms.proofs.revocations.begin();
+        gate.realms.remember_dead(Some(digest), &presented, begun, Some(dead), REFUSED_LIFE);
         drop(flight);
     };
     let (answer, ()) = tokio::join!(gate.identify(&shown), learned);
