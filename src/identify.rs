@@ -149,6 +149,8 @@ struct Dead {
     /// Of the realm in the chain.
     judge: usize,
     verdict: Death,
+    /// Whether the cluster had its say, where it may know better.
+    is_final: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -324,7 +326,7 @@ impl Realms {
             Presented::ApiKey { .. } | Presented::Bearer(_) => IdentifyError::Refused(Refusal::TokenUnknown),
         };
         let mut failure = Failure::unjudged(refusal);
-        if let Some(dead) = self.remembered_dead(digest) {
+        if let Some(dead) = self.remembered_dead(digest, evidence) {
             return Err(dead);
         }
         // What is wrong stays wrong for a while, so nothing is asked twice for the same; passwords are not remembered so.
@@ -341,7 +343,7 @@ impl Realms {
         if let Some(known) = shared.and_then(|shown| self.remembered(&shown, evidence, self.proofs.clock.now())) {
             return Ok(known);
         }
-        if let Some(dead) = self.remembered_dead(shared) {
+        if let Some(dead) = self.remembered_dead(shared, evidence) {
             return Err(dead);
         }
         let revocations = &self.proofs.revocations;
@@ -369,7 +371,8 @@ impl Realms {
                     return Ok(proven.principal);
                 }
                 Ok(Verdict::Decline(error)) => {
-                    dead = Dead::of(&error, place);
+                    let is_final = !self.asks_cluster || !evidence.strangers_pass || !error.is_unclaimed();
+                    dead = Dead::of(&error, place).map(|dead| Dead { is_final, ..dead });
                     failure = Failure { error, judge: Some(realm) };
                 }
                 Ok(Verdict::Pass) => {}
@@ -389,8 +392,11 @@ impl Realms {
         Err(failure)
     }
 
-    fn remembered_dead(&self, digest: Option<Digest>) -> Option<Failure<'_>> {
+    fn remembered_dead(&self, digest: Option<Digest>, evidence: &Evidence<'_>) -> Option<Failure<'_>> {
         let dead = self.refused.get(&digest?, &self.proofs.revocations, self.proofs.clock.now())?;
+        if !dead.is_final && !evidence.strangers_pass {
+            return None;
+        }
         Some(Failure { judge: self.chain.get(dead.judge), error: dead.into() })
     }
 
@@ -520,7 +526,7 @@ impl Dead {
             IdentifyError::TokenExpired => Death::TokenExpired,
             _ => return None,
         };
-        Some(Self { judge, verdict })
+        Some(Self { judge, verdict, is_final: true })
     }
 }
 

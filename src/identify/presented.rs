@@ -79,7 +79,7 @@ impl Presented {
             Self::Bearer(token) => Zeroizing::new(format!("Bearer {}", token.expose())),
             Self::Certificate(_) | Self::Nothing => return None,
         };
-        let mut header = HeaderValue::from_str(&text).ok()?;
+        let mut header = HeaderValue::from_str(&text).ok().filter(|_| text.is_ascii())?;
         header.set_sensitive(true);
         Some(header)
     }

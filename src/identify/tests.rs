@@ -536,7 +536,7 @@ async fn the_same_key_shown_at_once_is_asked_about_once() {
     let flight = gate.realms.flights.begin(digest).await;
     let learned = async {
         // What the store would never say of this key.
-        let dead = Dead { judge: 2, verdict: Death::Refused(Refusal::KeyExpired) };
+        let dead = Dead { judge: 2, verdict: Death::Refused(Refusal::KeyExpired), is_final: true };
         let presented = Presented::Nothing;
         let begun = gate.realms.proofs.revocations.begin();
         gate.realms.remember_dead(Some(digest), &presented, begun, Some(dead), REFUSED_LIFE);
