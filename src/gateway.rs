@@ -4,7 +4,7 @@ use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -216,11 +216,7 @@ impl Door {
 
         let judged = permit.take_judged();
         if permit.has_read() {
-            parts.headers.remove(header::CONTENT_ENCODING);
-            match http_body::Body::size_hint(unread).exact() {
-                Some(length) => drop(parts.headers.insert(header::CONTENT_LENGTH, length.into())),
-                None => drop(parts.headers.remove(header::CONTENT_LENGTH)),
-            }
+            reframe(&mut parts.headers, unread);
         }
         if let Some(judged) = &judged {
             if matches!(unread, Body::Empty)
@@ -386,6 +382,15 @@ impl Door {
 /// A body that was broken off is refused for what was wrong with it.
 fn whole(error: Rejection, judged: Option<&Judged>) -> Rejection {
     judged.and_then(Judged::take_error).map_or(error, Rejection::from)
+}
+
+/// The headers of a body that was judged here are those of what is sent on.
+fn reframe(headers: &mut HeaderMap, body: &Body) {
+    headers.remove(header::CONTENT_ENCODING);
+    match http_body::Body::size_hint(body).exact() {
+        Some(length) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
+        None => drop(headers.remove(header::CONTENT_LENGTH)),
+    }
 }
 
 /// Reads on, for a while, what a refused client is still sending: a connection that is closed over unread bytes is
