@@ -1,4 +1,4 @@
-//! Answers as Elasticsearch 8.19.21 gave them, to the letter; `tests/it/real/cluster.rs` asks it again.
+//! Answers as Elasticsearch 8.19.21 gave them, to the letter; `tests/it/real/pairs.rs` asks it again.
 
 use std::io::Write as _;
 
