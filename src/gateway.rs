@@ -184,7 +184,7 @@ impl Door {
         } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
             open
         } else {
-            match self.identify(&parts, peer, record).await {
+            match self.identify(&parts, route, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
                     let client = peer.client_ip(&parts.headers);
                     let asked = Asked {
@@ -289,11 +289,12 @@ impl Door {
     async fn identify(
         &self,
         parts: &Parts,
+        route: Route,
         peer: &Peer,
         record: &mut Record,
     ) -> Result<Arc<Principal>, crate::identify::IdentifyError> {
         let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let strangers_pass = self.site.credentials.is_passthrough();
+        let strangers_pass = route == Route::Cluster && self.site.credentials.is_passthrough();
         let evidence = Evidence { method: &parts.method, headers: &parts.headers, target, peer, strangers_pass };
         let known = self.core.shared.realms.recall(&evidence, self.core.wall(record.started));
         self.core.counters.identity_cache(known.is_some());
