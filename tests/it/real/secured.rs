@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Cluster, add_user, ask, unique};
 use crate::support::process::{Process, basic, elastic, replace};
 
-const ELASTICSEARCH: &str = "SEARCHGATE_TEST_ELASTICSEARCH_SECURED";
+pub(super) const ELASTICSEARCH: &str = "SEARCHGATE_TEST_ELASTICSEARCH_SECURED";
 const OPENSEARCH: &str = "SEARCHGATE_TEST_OPENSEARCH_SECURED";
 
 /// A user of Elasticsearch that may do everything.
