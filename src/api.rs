@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use serde_json::Value;
 
 use crate::{
-    authorize::{ANY_ACTION, AuthorizeError, Authorizer},
+    authorize::{ANY_ACTION, AuthorizeError, Authorizer, Permit},
     body::{Body, BodyError},
     clock::Clock,
     config::Limits,
@@ -34,6 +34,7 @@ mod authenticate;
 mod caches;
 mod decision;
 mod descriptor;
+mod explain;
 mod failure;
 mod filter;
 mod form;
@@ -113,8 +114,14 @@ struct Reply {
 }
 
 impl Api {
-    /// Answers a request of a proven caller.
-    pub async fn answer(&self, request: Request<Body>, principal: Arc<Principal>, peer: &Peer) -> Response<Body> {
+    /// Answers a request of a proven caller. `ask` gets the cluster's answer to what the authorizer wants to know.
+    pub async fn answer(
+        &self,
+        request: Request<Body>,
+        principal: Arc<Principal>,
+        peer: &Peer,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+    ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let facts = facts(&parts);
         let decision = decision::serves(parts.uri.path());
@@ -130,7 +137,7 @@ impl Api {
         } else if decision {
             decision::decide(self, &parts, &principal, peer)
         } else {
-            self.serve(&parts, body, &principal, peer).await
+            self.serve(&parts, body, &principal, peer, ask).await
         };
         match served {
             Ok(response) => response,
@@ -177,8 +184,9 @@ impl Api {
         &self,
         parts: &Parts,
         body: Body,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         peer: &Peer,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
     ) -> Result<Response<Body>, Failure> {
         let mut query = Query::parse(parts.uri.query().unwrap_or_default())?;
         query.flag("error_trace").map_err(|_| {
@@ -213,6 +221,7 @@ impl Api {
             (Endpoint::DelegatePki, _) => settings::delegate_pki(&mut call),
             (Endpoint::DisableProfile, _) => self.enable_profile(&mut call, false).await,
             (Endpoint::DisableUser, _) => self.enable_user(&mut call, false).await,
+            (Endpoint::Explain, _) => self.explain(&mut call, principal, ask).await,
             (Endpoint::EnableProfile, _) => self.enable_profile(&mut call, true).await,
             (Endpoint::EnableUser, _) => self.enable_user(&mut call, true).await,
             (Endpoint::Enroll, _) => settings::enroll(),

@@ -16,6 +16,7 @@ use crate::{
 
 mod administration;
 mod description;
+mod explain;
 mod tokens;
 
 /// A gateway with nothing but its API: memory store, time that tests move.
@@ -92,7 +93,7 @@ async fn send(
         request = request.header(*name, *value);
     }
     let request = request.body(Body::from(Bytes::copy_from_slice(body))).unwrap();
-    let (parts, body) = api.answer(request, Arc::clone(who), &Peer::unknown()).await.into_parts();
+    let (parts, body) = api.answer(request, Arc::clone(who), &Peer::unknown(), async |_| None).await.into_parts();
     let body = body.read(1 << 20).await.unwrap();
     (parts, String::from_utf8(body.to_vec()).unwrap())
 }
@@ -402,7 +403,7 @@ async fn decided(principal: Arc<Principal>, trusted: bool, headers: &[(&'static 
         request = request.header(*name, *value);
     }
     let peer = Peer { trusted, ..Peer::unknown() };
-    api().answer(request.body(Body::Empty).unwrap(), principal, &peer).await
+    api().answer(request.body(Body::Empty).unwrap(), principal, &peer, async |_| None).await
 }
 
 #[tokio::test]

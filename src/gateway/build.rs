@@ -18,7 +18,9 @@ use crate::{
     keys::Keys,
     listener::tls::{Reloading, ServerTlsError},
     passwords::Passwords,
+    replay::Replays,
     sealing::{MasterKeyError, MasterKeys},
+    sessions::Sessions,
     store::{AnyStore, StoreError, memory::Memory, postgres::Postgres, sqlite::Sqlite},
     telemetry::{Telemetry, audit::Audit, metrics::Metrics},
     tokens::Tokens,
@@ -43,6 +45,8 @@ pub struct Built {
     pub keys: Arc<Keys>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// Sessions over token pairs of the cluster.
+    pub sessions: Arc<Sessions>,
     /// Users.
     pub users: Arc<Users>,
     /// What of it was revoked here and elsewhere.
@@ -138,6 +142,11 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         Arc::clone(&metrics),
         audit.clone(),
     )?);
+    let replays = Replays::new(&config.reauthentication);
+    metrics.gauge("searchgate_replay_buffer_bytes", "Bytes of request bodies kept in memory to be sent again.", {
+        let replays = Arc::clone(&replays);
+        move || replays.held()
+    });
     let authorizer = Authorizer::new(audit.clone(), clock.clone());
     let identities = identities(config)?;
     let shared = Arc::new(Shared {
@@ -161,6 +170,8 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         metrics,
         audit,
         upstream,
+        replays,
+        recovery: config.reauthentication.clone(),
         compatibility: config.upstream.compatibility,
         limits,
     });
@@ -183,7 +194,28 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         Ok((Arc::new(site), tls.map(Arc::new)))
     });
     let sites = sites.collect::<Result<_, StartError>>()?;
-    Ok(Built { shared, sites, credentials, store, master_keys, keys, tokens, users, revocations, passwords, telemetry })
+    let sessions = Arc::new(Sessions::new(
+        store.clone(),
+        master_keys.clone(),
+        clock.clone(),
+        config.sessions.clone(),
+        config.invalidation.claim_ttl,
+        revocations.announce(),
+    ));
+    Ok(Built {
+        shared,
+        sites,
+        credentials,
+        store,
+        master_keys,
+        keys,
+        tokens,
+        sessions,
+        users,
+        revocations,
+        passwords,
+        telemetry,
+    })
 }
 
 impl Built {

@@ -25,10 +25,12 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("passwords", &[]),
     ("listener", &["pem"]),
     ("store", &["passwords"]),
-    ("upstream", &["body", "fetch", "pem"]),
+    ("replay", &["body", "sealing"]),
+    ("upstream", &["body", "fetch", "pem", "replay"]),
     ("users", &["store", "passwords"]),
     ("keys", &["store"]),
     ("tokens", &["store"]),
+    ("sessions", &["store", "sealing"]),
     ("documents", &["store"]),
     ("roles", &["store", "documents", "privileges"]),
     ("service_accounts", &["store", "privileges"]),
@@ -36,8 +38,8 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "identify",
         &[
-            "der",
             "fetch",
+            "der",
             "service_accounts",
             "documents",
             "users",
