@@ -261,14 +261,17 @@ async fn opensearch_reads_who_calls_from_a_token_signed_with_a_shared_secret() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn opensearch_fetches_the_published_key_of_who_signs() {
     let Some(cluster) = Cluster::find(OPENSEARCH) else { return };
-    let identity = "{kind: jwt, key_file: DIR/key.pem, algorithm: ES256, issuer: gate, audience: cluster}";
+    // OpenSearch 2.19 takes no other public keys than those of RSA from a key set.
+    let pair = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    let identity = "{kind: jwt, key_file: DIR/key.pem, algorithm: RS256, issuer: gate, audience: cluster}";
     let process = cluster
         .setup()
-        .file("key.pem", rcgen::KeyPair::generate().unwrap().serialize_pem())
+        .file("key.pem", pair.serialize_pem())
         .with(&format!("upstream: {{identity: {identity}}}"))
         .serve();
     let target = "/_plugins/_security/api/securityconfig";
     let mut config = cluster.administrate(Method::GET, target, &Value::Null).await.json()["config"].take();
+    let before = config.clone();
     config["dynamic"]["authc"]["published"] = json!({
         "http_enabled": true, "transport_enabled": false, "order": -1, "authentication_backend": {"type": "noop", "config": {}},
         "http_authenticator": {"type": "openid", "challenge": false, "config": {
@@ -277,4 +280,5 @@ async fn opensearch_fetches_the_published_key_of_who_signs() {
     });
     cluster.administrate(Method::PUT, &format!("{target}/config"), &config).await;
     jack_is_told_of(&process).await;
+    cluster.administrate(Method::PUT, &format!("{target}/config"), &before).await;
 }
