@@ -117,12 +117,12 @@ impl Registers {
     #[must_use]
     pub fn new(
         store: &AnyStore,
+        revocations: &Arc<Revocations>,
         passwords: Passwords,
         cluster: AskCluster,
         clock: &Clock,
         config: &config::Config,
     ) -> Self {
-        let revocations = Arc::new(Revocations::default());
         let announce = revocations.announce();
         let documents = Documents::new(store.clone(), Arc::clone(&announce));
         let (keys, tokens) = (config.api_keys.clone(), config.tokens.clone());
@@ -135,7 +135,7 @@ impl Registers {
             documents,
             passwords,
             cluster,
-            revocations,
+            revocations: Arc::clone(revocations),
         }
     }
 }

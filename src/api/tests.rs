@@ -26,7 +26,7 @@ pub(super) fn api() -> Api {
     let mut config = Config::default();
     config.api_keys.max_per_owner = 100;
     let nobody = AskCluster::new(|_| Box::pin(async { Err(AskError::Refused) }), Vec::new());
-    let registers = Registers::new(&store, Passwords::start(1, 4), nobody, &clock, &config);
+    let registers = Registers::new(&store, &Arc::default(), Passwords::start(1, 4), nobody, &clock, &config);
     let Registers { users, keys, tokens, roles, documents, service_accounts, .. } = registers.clone();
     let realms = Realms::new(&config.authentication, 100, registers, clock.clone(), Metrics::new(&[]), Audit::off());
     Api {

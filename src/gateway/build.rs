@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     cluster::{Authenticated, CallError, Cluster},
     config::{Config, Listener, Realm, Shape, StoreConfig, StoreUrl},
-    credential::Credentials,
+    credential::{Credentials, Means},
     forward::identity::{Identity, KeyError},
     gateway::{Shared, Site},
     identify::{AskCluster, AskError, Asking, RealmError, Realms, Registers, Told, cache::Revocations},
@@ -129,11 +129,21 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
     }
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
     let upstream = Arc::new(Upstream::new(&config.upstream, Arc::clone(&metrics))?);
-    let credentials = Arc::new(Credentials::new(&config.upstream.credential));
+    let revocations = Arc::new(Revocations::default());
+    let sessions = Arc::new(Sessions::new(
+        store.clone(),
+        master_keys.clone(),
+        clock.clone(),
+        config.sessions.clone(),
+        config.invalidation.claim_ttl,
+        revocations.announce(),
+    ));
+    let means = Means { config, clock, metrics: &metrics, sessions: &sessions };
+    let credentials = Arc::new(Credentials::new(&config.upstream.credential, &means));
     let cluster =
         Cluster::new(Arc::clone(&upstream), Arc::clone(&credentials), config.reauthentication.refresh_timeout);
-    let registers = Registers::new(&store, passwords.clone(), ask(cluster, config), clock, config);
-    let Registers { users, keys, tokens, roles, documents, service_accounts, revocations, .. } = registers.clone();
+    let registers = Registers::new(&store, &revocations, passwords.clone(), ask(cluster, config), clock, config);
+    let Registers { users, keys, tokens, roles, documents, service_accounts, .. } = registers.clone();
     let realms = Arc::new(Realms::new(
         &config.authentication,
         config.api_keys.cache_entries,
@@ -167,7 +177,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             limits: Arc::clone(&limits),
         },
         clock: clock.clone(),
-        metrics,
+        metrics: Arc::clone(&metrics),
         audit,
         upstream,
         replays,
@@ -187,21 +197,13 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             credentials: listener
                 .credential
                 .as_ref()
-                .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own))),
+                .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own, &means))),
             identity,
             hosts: listener.hosts.clone(),
         };
         Ok((Arc::new(site), tls.map(Arc::new)))
     });
     let sites = sites.collect::<Result<_, StartError>>()?;
-    let sessions = Arc::new(Sessions::new(
-        store.clone(),
-        master_keys.clone(),
-        clock.clone(),
-        config.sessions.clone(),
-        config.invalidation.claim_ttl,
-        revocations.announce(),
-    ));
     Ok(Built {
         shared,
         sites,
@@ -234,6 +236,12 @@ impl Built {
         let password = password.ok_or(StartError::NoBootstrapPassword)?;
         self.users.bootstrap(&password).await.map_err(StartError::Users)?;
         Ok(())
+    }
+
+    /// Every credential once: the common one, then those that listeners have of their own.
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credentials>> {
+        let own = self.sites.iter().map(|(site, _)| &site.credentials);
+        std::iter::once(&self.credentials).chain(own.filter(|own| !Arc::ptr_eq(own, &self.credentials)))
     }
 
     /// The `Authorization` that probes show the cluster. None where callers pass through: a probe must then learn

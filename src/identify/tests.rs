@@ -59,7 +59,7 @@ impl Gate {
     fn before(config: &Config, passwords: Passwords, audit: Audit, cluster: AskCluster) -> Self {
         let store = AnyStore::Memory(Arc::new(Memory::default()));
         let clock = Clock::anchored(START);
-        let registers = Registers::new(&store, passwords, cluster, &clock, config);
+        let registers = Registers::new(&store, &Arc::default(), passwords, cluster, &clock, config);
         let Registers { users, keys, tokens, service_accounts, .. } = registers.clone();
         let realms = Realms::new(
             &config.authentication,
