@@ -172,15 +172,11 @@ impl Door {
             sidecar::check(&parts, &self.site.hosts)?;
         }
 
-        let mut permit = if let Some(bare) = Permit::options(&parts.method) {
-            if route != Route::Cluster {
-                return Ok(self.own(shared.api.options(&parts), record));
-            }
-            bare
-        } else if route == Route::Gateway
-            && let Some(response) = shared.api.public(&parts)
-        {
+        if let Some(response) = shared.api.public(route, &parts) {
             return Ok(self.own(response, record));
+        }
+        let mut permit = if let Some(bare) = Permit::options(&parts.method) {
+            bare
         } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
             open
         } else {
