@@ -22,10 +22,12 @@ use crate::{
     model::Principal,
     path,
     scan::{self, Refused},
+    sealing::MasterKeys,
     telemetry::audit::{Audit, AuditEvent},
 };
 
 mod content;
+mod contexts;
 mod date_math;
 mod documents;
 mod names;
@@ -36,10 +38,12 @@ mod resolve;
 mod routes;
 mod target;
 
+use contexts::Context;
+pub use contexts::Sealer;
 use names::Expression;
 use narrow::{Narrowing, Options};
 use query::Query;
-pub use refusal::{AuthorizeError, Denied, On};
+pub use refusal::{AuthorizeError, Denied, Gone, On};
 use resolve::{CATALOG, Catalog, Resolver};
 use routes::{Kind, Route, Routes, segments};
 
@@ -51,6 +55,8 @@ pub struct Permit {
     target: Option<Box<PathAndQuery>>,
     /// What was left out of the body.
     refused: Option<Box<Refused>>,
+    /// How the ids of its answer are sealed.
+    contexts: Option<Box<Sealer>>,
     /// Whether the body was read, and so goes on plain.
     read: bool,
 }
@@ -94,6 +100,8 @@ struct Inner {
     clock: Clock,
     routes: Routes,
     resolver: Resolver,
+    /// Seal what callers hold of what they opened.
+    keys: MasterKeys,
     /// Shapes of routes that the table does not know and that were logged.
     strange: Mutex<HashSet<String>>,
 }
@@ -128,7 +136,7 @@ impl Permit {
     }
 
     fn new(grant: Grant) -> Self {
-        Self { grant, target: None, refused: None, read: false }
+        Self { grant, target: None, refused: None, contexts: None, read: false }
     }
 
     /// What goes on in place of the caller's path and query, if not they.
@@ -146,6 +154,11 @@ impl Permit {
     /// What was left out of the body, for the answer to be told.
     pub fn take_refused(&mut self) -> Option<Refused> {
         self.refused.take().map(|refused| *refused)
+    }
+
+    /// How the ids of scrolls and their like in the answer are sealed for the caller.
+    pub fn take_contexts(&mut self) -> Option<Box<Sealer>> {
+        self.contexts.take()
     }
 
     /// Who was judged, where somebody was.
@@ -171,11 +184,11 @@ impl Permit {
 }
 
 impl Authorizer {
-    /// One that tells `audit` of whom it refuses.
+    /// One that tells `audit` of whom it refuses, and seals under `keys` what callers open.
     #[must_use]
-    pub fn new(audit: Audit, clock: Clock) -> Self {
+    pub fn new(audit: Audit, clock: Clock, keys: MasterKeys) -> Self {
         let (routes, resolver) = (Routes::load(), Resolver::default());
-        Self(Arc::new(Inner { audit, clock, routes, resolver, strange: Mutex::default() }))
+        Self(Arc::new(Inner { audit, clock, routes, resolver, keys, strange: Mutex::default() }))
     }
 
     /// Whether this request may go to the cluster, and in which words. `ask` gets the cluster's answer to the target of
@@ -188,25 +201,34 @@ impl Authorizer {
         &self,
         asked: Asked<'_>,
         body: &mut Body,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Permit, AuthorizeError> {
         let mut permit = Permit::new(Grant::Principal(Arc::clone(asked.principal)));
-        if asked.principal.privileges.allows_everything() {
-            return Ok(permit);
-        }
-        let judged = match self.look(&asked, !matches!(body, Body::Empty)) {
-            Ok(Look::Allowed) => return Ok(permit),
+        let context = self.context(&asked);
+        let mut judged = match context {
             // Boxed: every request in flight keeps room for what is awaited here.
-            Ok(Look::Names { route, query, index }) => {
-                let narrowed = Box::pin(self.narrow(&asked, route, &query, &index, ask)).await;
-                narrowed.map(|target| permit.target = target.map(Box::new))
+            Some((route, context)) if route.kind == Kind::Context => {
+                Box::pin(self.use_context(&asked, (route, context), body, &mut permit)).await
             }
-            Ok(Look::Body { route, kind, query, index, covered }) => {
-                let work = self.read(&asked, (route, kind, &query, &index, covered), body, &mut permit, ask);
-                Box::pin(work).await
-            }
-            Err(error) => Err(error),
+            _ if asked.principal.privileges.allows_everything() => Ok(()),
+            _ => match self.look(&asked, !matches!(body, Body::Empty)) {
+                Ok(Look::Allowed) => Ok(()),
+                Ok(Look::Names { route, query, index }) => {
+                    let narrowed = Box::pin(self.narrow(&asked, route, &query, &index, &ask)).await;
+                    narrowed.map(|target| permit.target = target.map(Box::new))
+                }
+                Ok(Look::Body { route, kind, query, index, covered }) => {
+                    let work = self.read(&asked, (route, kind, &query, &index, covered), body, &mut permit, &ask);
+                    Box::pin(work).await
+                }
+                Err(error) => Err(error),
+            },
         };
+        if let (Ok(()), Some((route, context))) = (&judged, context)
+            && route.kind != Kind::Context
+        {
+            judged = Box::pin(self.open_context(&asked, (route, context), &mut permit, &ask)).await;
+        }
         match judged {
             Ok(()) => Ok(permit),
             Err(error) => {
@@ -216,6 +238,54 @@ impl Authorizer {
         }
     }
 
+    /// What a request opens or uses of what stays open.
+    fn context(&self, asked: &Asked<'_>) -> Option<(&Route, Context)> {
+        if !contexts::may_concern(asked.uri) {
+            return None;
+        }
+        let route = self.0.routes.find(asked.method, asked.uri.path())?;
+        Some((route, route.context?))
+    }
+
+    /// Judges a request that goes on with what somebody opened, or ends it.
+    async fn use_context(
+        &self,
+        asked: &Asked<'_>,
+        used: (&Route, Context),
+        body: &mut Body,
+        permit: &mut Permit,
+    ) -> Result<(), AuthorizeError> {
+        let (sealer, target, read) = contexts::judge(&self.0.keys, asked, used, body).await?;
+        permit.target = target.map(Box::new);
+        permit.contexts = Some(Box::new(sealer));
+        permit.read = read;
+        Ok(())
+    }
+
+    /// Sees to it that what a permitted request opens is its caller's.
+    async fn open_context(
+        &self,
+        asked: &Asked<'_>,
+        (route, context): (&Route, Context),
+        permit: &mut Permit,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
+    ) -> Result<(), AuthorizeError> {
+        if permit.contexts.is_some() {
+            return Ok(());
+        }
+        let indices = if context == Context::Pit && !asked.principal.privileges.allows_everything() {
+            let path = permit.target().map_or(asked.uri.path(), PathAndQuery::path);
+            let index = route.index.and_then(|at| segments(path).nth(at)).unwrap_or_default();
+            let query = asked.uri.query().map_or_else(Query::default, Query::parse);
+            let expand = Options::of(route, &query)?.expand;
+            contexts::pit_indices(&path::decode(index).unwrap_or_default(), expand, &*self.catalog(ask).await?)
+        } else {
+            Vec::new()
+        };
+        permit.contexts = contexts::opening(&self.0.keys, asked, context, indices)?.map(Box::new);
+        Ok(())
+    }
+
     /// Judges the body, and the names of the path too.
     async fn read(
         &self,
@@ -223,18 +293,28 @@ impl Authorizer {
         (route, kind, query, index, covered): (&Route, &'static str, &Query<'_>, &str, bool),
         body: &mut Body,
         permit: &mut Permit,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<(), AuthorizeError> {
         let catalog = self.catalog(ask).await?;
-        if !covered {
-            let target = self.narrow(asked, route, query, index, async |_| None).await?;
+        // It may search a point in time, and no index.
+        let names_later = route.shape == "/_search" && index.is_empty();
+        if !covered && !names_later {
+            let target = self.narrow(asked, route, query, index, ask).await?;
             permit.target = target.map(Box::new);
         }
         let now = self.0.clock.now();
         let whole = content::read(asked.headers, std::mem::take(body)).await?;
-        let judge = content::Judge { principal: asked.principal, route, index, catalog: &catalog, now };
+        let (principal, keys) = (asked.principal, &self.0.keys);
+        let judge = content::Judge { principal, route, index, catalog: &catalog, keys, now };
         let left = judge.judge(kind, whole)?;
         permit.read = true;
+        if !left.opened.is_empty() {
+            contexts::answers_plainly(asked.headers, query)?;
+            permit.contexts = Some(Box::new(Sealer::of_search(keys, principal, left.opened)));
+        } else if !covered && names_later {
+            let target = self.narrow(asked, route, query, index, ask).await?;
+            permit.target = target.map(Box::new);
+        }
         if let Some(refused) = left.refused.filter(|refused| !refused.is_empty()) {
             let accept = asked.headers.get(http::header::ACCEPT).map(|accept| accept.to_str().unwrap_or("?"));
             if !scan::accepts_json(accept, query.format.as_deref()) {
@@ -372,7 +452,7 @@ impl Authorizer {
         route: &Route,
         query: &Query<'_>,
         index: &str,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Option<PathAndQuery>, AuthorizeError> {
         let principal = asked.principal;
         let now = self.0.clock.now();
@@ -442,13 +522,9 @@ impl Authorizer {
         rewritten(asked, route, index, Some(&names))
     }
 
-    async fn catalog(&self, ask: impl AsyncFnOnce(Permit) -> Option<Bytes>) -> Result<Arc<Catalog>, AuthorizeError> {
-        let permit = Permit {
-            grant: Grant::Gateway,
-            target: Some(Box::new(PathAndQuery::from_static(CATALOG))),
-            refused: None,
-            read: false,
-        };
+    async fn catalog(&self, ask: &impl AsyncFn(Permit) -> Option<Bytes>) -> Result<Arc<Catalog>, AuthorizeError> {
+        let permit =
+            Permit { target: Some(Box::new(PathAndQuery::from_static(CATALOG))), ..Permit::new(Grant::Gateway) };
         self.0.resolver.catalog(async || ask(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
     }
 

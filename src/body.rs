@@ -39,6 +39,9 @@ pub enum BodyError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// It holds an id that must not go on as it is.
+    #[error("an id in the body cannot be sealed")]
+    Unsealed,
 }
 
 impl Body {

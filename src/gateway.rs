@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::Api,
-    authorize::{Asked, Authorizer, Permit},
+    authorize::{Asked, Authorizer, Permit, Sealer},
     body::Body,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
@@ -40,6 +40,7 @@ use crate::{
 
 pub mod answer;
 pub mod build;
+mod contexts;
 pub mod drain;
 pub mod operator;
 pub mod reload;
@@ -199,16 +200,16 @@ impl Door {
             return Err(CredentialError::UpstreamOpen.into());
         }
 
-        let refused = permit.take_refused();
+        let (refused, contexts) = (permit.take_refused(), permit.take_contexts());
         if permit.has_read() {
             parts.headers.remove(header::CONTENT_ENCODING);
             let length = http_body::Body::size_hint(unread).lower();
             parts.headers.insert(header::CONTENT_LENGTH, length.into());
         }
-        if let Some(refused) = &refused {
-            if matches!(unread, Body::Empty) {
-                return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
-            }
+        if let (Some(refused), Body::Empty) = (&refused, &*unread) {
+            return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
+        }
+        if refused.is_some() || contexts.is_some() {
             parts.headers.remove(header::ACCEPT_ENCODING); // the answer is read here
         }
         let changes = shared.authorizer.is_change(&parts.method, parts.uri.path());
@@ -244,7 +245,7 @@ impl Door {
         if changes && answered.0.status().is_success() {
             shared.authorizer.forget();
         }
-        let delivered = self.deliver(answered, mode, &rewrite, record).await?;
+        let delivered = self.deliver(answered, mode, &rewrite, contexts, record).await?;
         match refused {
             Some(refused) if delivered.status() == StatusCode::OK => Box::pin(self.merge(delivered, refused)).await,
             _ => Ok(delivered),
@@ -355,6 +356,7 @@ impl Door {
         (response, lease): Answered,
         mode: Mode,
         rewrite: &Rewrite,
+        contexts: Option<Box<Sealer>>,
         record: &mut Record,
     ) -> Result<Response<Answer>, Rejection> {
         let (mut parts, incoming) = response.into_parts();
@@ -379,7 +381,11 @@ impl Door {
             lease.give_back(Instant::now());
             return Ok(Response::from_parts(parts, Answer::new(body, None)));
         }
-        Ok(Response::from_parts(parts, Answer::new(body, Some(lease))))
+        let delivered = Response::from_parts(parts, Answer::new(body, Some(lease)));
+        match contexts {
+            Some(sealer) => Ok(Box::pin(contexts::seal(delivered, *sealer)).await?),
+            None => Ok(delivered),
+        }
     }
 
     /// An answer that the gateway itself gives.

@@ -3,7 +3,7 @@
 use http::{Extensions, HeaderValue, StatusCode};
 
 use crate::{
-    authorize::{ANY_ACTION, AuthorizeError},
+    authorize::{ANY_ACTION, AuthorizeError, Gone},
     body::BodyError,
     credential::CredentialError,
     forward::ForwardError,
@@ -75,7 +75,7 @@ pub enum Rejection {
 impl From<BodyError> for Rejection {
     fn from(error: BodyError) -> Self {
         Self::Forward(match error {
-            BodyError::Interrupted(_) => ForwardError::ClientGone,
+            BodyError::Interrupted(_) | BodyError::Unsealed => ForwardError::ClientGone,
             BodyError::Stalled => ForwardError::BodyStalled,
             BodyError::TooLarge { limit } => ForwardError::BodyTooLarge { limit },
         })
@@ -92,10 +92,16 @@ impl Rejection {
             | Self::CrossOrigin
             | Self::Identify(IdentifyError::RunAs { .. }) => (StatusCode::FORBIDDEN, SECURITY),
             Self::Authorize(AuthorizeError::Body(error)) => match **error {
-                BodyError::Interrupted(_) => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
+                BodyError::Interrupted(_) | BodyError::Unsealed => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
                 BodyError::Stalled => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception"),
             },
+            Self::Authorize(AuthorizeError::Gone(Gone::Scroll)) => {
+                (StatusCode::NOT_FOUND, "search_phase_execution_exception")
+            }
+            Self::Authorize(AuthorizeError::Gone(Gone::Async(_) | Gone::Pit | Gone::Scrolls)) => {
+                (StatusCode::NOT_FOUND, "resource_not_found_exception")
+            }
             Self::Authorize(AuthorizeError::NoSuchIndex(_)) => (StatusCode::NOT_FOUND, "index_not_found_exception"),
             Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
             Self::Credential(CredentialError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),
@@ -109,7 +115,7 @@ impl Rejection {
                 (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception")
             }
             Self::Forward(ForwardError::ClientGone) => (StatusCode::BAD_REQUEST, "channel_closed_exception"),
-            Self::Forward(ForwardError::Interrupted | ForwardError::Unreachable) => {
+            Self::Forward(ForwardError::Interrupted | ForwardError::Unreachable | ForwardError::Unsealed) => {
                 (StatusCode::BAD_GATEWAY, "upstream_unavailable")
             }
             Self::Forward(ForwardError::TimedOut) => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 
 use super::{
+    contexts::{self, Envelope},
     date_math,
     documents::{AUTO_CREATE, BULK_SHARD, CREATE_OP, DELETE, INDEX_OP, UPDATE},
     names::Expression,
     narrow::{self, Narrowing, Options},
     refusal::{AuthorizeError, On},
-    resolve::Catalog,
+    resolve::{Catalog, Entry},
     routes::{Expand, Route},
+    somewhere,
 };
 use crate::{
     body::{Body, BodyError},
@@ -23,6 +25,7 @@ use crate::{
         Judgement, Language, Mapping, Mention, Mentions, Op, Purpose, Refusal, Refused, Reindex, ScanError, SearchItem,
         SearchJudgement, Searches, Sources,
     },
+    sealing::MasterKeys,
 };
 
 /// What goes on of a body, and what was left out of it.
@@ -31,6 +34,14 @@ pub(super) struct Left {
     pub(super) body: Option<Bytes>,
     /// What the answer must be told.
     pub(super) refused: Option<Refused>,
+    /// The points in time that it searches.
+    pub(super) opened: Vec<Opened>,
+}
+
+/// A point in time, as its holder knows it and as the cluster does.
+pub(super) struct Opened {
+    pub(super) held: String,
+    pub(super) envelope: Envelope,
 }
 
 /// Judges one body.
@@ -40,6 +51,7 @@ pub(super) struct Judge<'a> {
     /// What the path names.
     pub(super) index: &'a str,
     pub(super) catalog: &'a Catalog,
+    pub(super) keys: &'a MasterKeys,
     pub(super) now: Timestamp,
 }
 
@@ -111,19 +123,58 @@ impl Judge<'_> {
                     self.covered(self.route.action(), &index)?;
                 }
             }
-            "search" => self.search(&Mentions::read(&body).map_err(|error| self.unread(&error))?)?,
+            "search" => return self.one(body),
             "esql" => self.language(Language::Esql, &body)?,
             "ppl" => self.language(Language::Ppl, &body)?,
             "sql" => self.language(Language::Sql, &body)?,
             _ => return Err(self.everything()),
         }
-        Ok(Left { body: Some(body), refused: None })
+        Ok(Left { body: Some(body), refused: None, opened: Vec::new() })
+    }
+
+    /// A search, or what is written like one.
+    fn one(&self, body: Bytes) -> Result<Left, AuthorizeError> {
+        let mentions = Mentions::read(&body).map_err(|error| self.unread(&error))?;
+        self.search(&mentions)?;
+        let Some((held, span)) = mentions.pit else {
+            return Ok(Left { body: Some(body), refused: None, opened: Vec::new() });
+        };
+        if self.route.shape != "/_search" {
+            return Err(self.everything());
+        }
+        let opened = self.point_in_time(held)?;
+        let id = serde_json::Value::from(&*opened.envelope.id).to_string();
+        let body = scan::replace(&body, &[(span, id)]).into();
+        Ok(Left { body: Some(body), refused: None, opened: vec![opened] })
+    }
+
+    /// A point in time that the caller may search: it needs no more than to read the indices, whoever opened it.
+    fn point_in_time(&self, held: String) -> Result<Opened, AuthorizeError> {
+        if !self.index.is_empty() {
+            return Err(AuthorizeError::Illegal(PIT_INDICES.into()));
+        }
+        somewhere(self.principal, self.route)?;
+        let envelope = contexts::point_in_time(self.keys, &held);
+        let envelope = envelope.ok_or_else(|| AuthorizeError::Illegal("Cannot parse point in time id".into()))?;
+        if envelope.indices.iter().all(|index| self.reads(index)) {
+            return Ok(Opened { held, envelope });
+        }
+        Err(AuthorizeError::index(self.principal, SEARCH, On::default()))
+    }
+
+    /// Whether the caller may search all that `name` means, which may be a wildcard.
+    fn reads(&self, name: &str) -> bool {
+        match (name.split_once('*'), self.catalog.get(name)) {
+            (Some((prefix, _)), _) => self.principal.privileges.allows_index_action_on_prefix(SEARCH, prefix),
+            (None, Some(Entry::Index { data_stream: Some(stream), .. })) if self.allows(SEARCH, stream) => true,
+            (None, _) => self.allows(SEARCH, name),
+        }
     }
 
     fn search(&self, mentions: &Mentions) -> Result<(), AuthorizeError> {
-        // What somebody opened may name anything; a script of a by-query request deletes.
+        // A script of a by-query request deletes.
         let deletes = mentions.script && !self.principal.privileges.allows_index_action_on_prefix(DELETE, "");
-        if mentions.pit.is_some() || deletes && self.route.action().starts_with("indices:data/write/") {
+        if deletes && self.route.action().starts_with("indices:data/write/") {
             return Err(self.everything());
         }
         self.mentions(&mentions.indices)
@@ -228,7 +279,7 @@ impl Judge<'_> {
         let refused = judged.and_then(|()| bulk.finish()).map_err(|error| self.unread(&error))?;
         let body =
             if refused.is_empty() { Some(body.clone()) } else { (!passed.is_empty()).then(|| passed.concat().into()) };
-        Ok(Left { body, refused: Some(refused) })
+        Ok(Left { body, refused: Some(refused), opened: Vec::new() })
     }
 
     /// One write of a bulk.
@@ -268,12 +319,14 @@ impl Judge<'_> {
             }
         });
         let documents = judged.map_err(|error| self.unread(&error))?;
-        Ok(Left { body: documents.body.map(|body| body.into_owned().into()), refused: Some(documents.refused) })
+        let body = documents.body.map(|body| body.into_owned().into());
+        Ok(Left { body, refused: Some(documents.refused), opened: Vec::new() })
     }
 
     fn searches(&self, body: &[u8]) -> Result<Left, AuthorizeError> {
+        let mut opened = Vec::new();
         let searches = Searches::judge(body, &mut |item| {
-            self.one_search(item).unwrap_or_else(|error| {
+            self.one_search(item, &mut opened).unwrap_or_else(|error| {
                 SearchJudgement::Refuse(match error {
                     AuthorizeError::NoSuchIndex(_) => Refusal::NotFound,
                     error => Refusal::Denied(error.to_string().into()),
@@ -281,11 +334,21 @@ impl Judge<'_> {
             })
         });
         let searches = searches.map_err(|error| self.unread(&error))?;
-        Ok(Left { body: searches.body.map(|body| body.into_owned().into()), refused: Some(searches.refused) })
+        let body = searches.body.map(|body| body.into_owned().into());
+        Ok(Left { body, refused: Some(searches.refused), opened })
     }
 
-    fn one_search(&self, item: &SearchItem<'_>) -> Result<SearchJudgement, AuthorizeError> {
+    fn one_search(&self, item: &SearchItem<'_>, opened: &mut Vec<Opened>) -> Result<SearchJudgement, AuthorizeError> {
         self.search(&item.mentions)?;
+        if let Some((held, _)) = &item.mentions.pit {
+            if item.indices.as_ref().is_some_and(|indices| !indices.is_empty()) {
+                return Err(AuthorizeError::Illegal(PIT_INDICES.into()));
+            }
+            let found = self.point_in_time(held.clone())?;
+            let id = found.envelope.id.clone();
+            opened.push(found);
+            return Ok(SearchJudgement::Context(id));
+        }
         if item.indices.iter().flatten().any(|index| index.is_empty()) {
             return Err(AuthorizeError::index(self.principal, SEARCH, On::default()));
         }
@@ -334,6 +397,7 @@ impl Judge<'_> {
 }
 
 const SEARCH: &str = "indices:data/read/search";
+const PIT_INDICES: &str = "[indices] cannot be used with point in time. Do not specify any index with point in time.";
 /// The rule of API page section 14.4.
 const MORE: &str = "Adding an alias is not allowed when the alias has more permissions than any of the indices";
 /// Bytes that are read of one body.

@@ -22,6 +22,10 @@ pub(super) struct Query<'a> {
     pub(super) format: Option<Cow<'a, str>>,
     /// Whether parts of the answer are chosen.
     pub(super) filter_path: bool,
+    /// Whether it holds what would be the body.
+    pub(super) source: bool,
+    /// Whether a scroll is opened or continued.
+    pub(super) scroll: bool,
     /// `help`.
     pub(super) help: Option<Cow<'a, str>>,
     /// Whether something stands in it that names what this module does not read: a body, a pipeline, a context.
@@ -47,8 +51,13 @@ impl<'a> Query<'a> {
                     query.filter_path = true;
                     continue;
                 }
+                "scroll" => {
+                    query.scroll = true;
+                    continue;
+                }
                 "help" => &mut query.help,
                 other => {
+                    query.source |= other == "source";
                     if let Some(known) = OPAQUE.iter().find(|known| **known == other)
                         && !(*known == "pipeline" && value == "_none")
                     {
@@ -63,7 +72,8 @@ impl<'a> Query<'a> {
     }
 }
 
-fn decode(raw: &str) -> Cow<'_, str> {
+/// A key or value as it is meant.
+pub(super) fn decode(raw: &str) -> Cow<'_, str> {
     if !raw.contains(['%', '+']) {
         return Cow::Borrowed(raw);
     }

@@ -130,7 +130,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         Arc::clone(&metrics),
         audit.clone(),
     )?);
-    let authorizer = Authorizer::new(audit.clone(), clock.clone());
+    let authorizer = Authorizer::new(audit.clone(), clock.clone(), master_keys.clone());
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),
         authorizer: authorizer.clone(),

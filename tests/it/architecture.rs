@@ -47,7 +47,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("authorize", &["identify", "body", "path", "scan"]),
+    ("authorize", &["identify", "body", "path", "scan", "sealing"]),
     ("credential", &["authorize"]),
     ("compatibility", &["body", "listener", "upstream"]),
     ("forward", &["authorize", "credential", "upstream", "listener", "body"]),
