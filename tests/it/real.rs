@@ -2,6 +2,7 @@
 //! unless `SEARCHGATE_TEST_REQUIRE_CLUSTERS` is set.
 
 mod conformance;
+mod contexts;
 mod plain;
 mod secured;
 
