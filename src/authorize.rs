@@ -30,6 +30,7 @@ mod content;
 mod contexts;
 mod date_math;
 mod documents;
+mod explain;
 mod names;
 mod narrow;
 mod query;
@@ -40,6 +41,8 @@ mod target;
 
 use contexts::Context;
 pub use contexts::Sealer;
+use explain::Notes;
+pub use explain::{Explanation, Mentioned};
 use names::Expression;
 use narrow::{Narrowing, Options};
 use query::Query;
@@ -203,39 +206,64 @@ impl Authorizer {
         body: &mut Body,
         ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Permit, AuthorizeError> {
+        let notes = Notes::for_log();
+        let judged = self.judge(&asked, body, &notes, ask).await;
+        if let Some(explanation) = self.end(&notes, &asked, judged.as_ref().err()) {
+            explanation.log(&asked);
+        }
+        judged.inspect_err(|error| self.tell(&asked, error))
+    }
+
+    /// What [`Self::check`] would say of a request, and why. Nothing is sent but questions of what exists.
+    pub async fn explain(
+        &self,
+        asked: Asked<'_>,
+        body: Body,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
+    ) -> Explanation {
+        let (notes, mut body) = (Notes::kept(), body);
+        let judged = self.judge(&asked, &mut body, &notes, ask).await;
+        self.end(&notes, &asked, judged.as_ref().err()).unwrap_or_default()
+    }
+
+    fn end(&self, notes: &Notes, asked: &Asked<'_>, refusal: Option<&AuthorizeError>) -> Option<Explanation> {
+        notes.end(asked, || self.0.routes.find(asked.method, asked.uri.path()), refusal)
+    }
+
+    async fn judge(
+        &self,
+        asked: &Asked<'_>,
+        body: &mut Body,
+        notes: &Notes,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
+    ) -> Result<Permit, AuthorizeError> {
         let mut permit = Permit::new(Grant::Principal(Arc::clone(asked.principal)));
-        let context = self.context(&asked);
-        let mut judged = match context {
-            // Boxed: every request in flight keeps room for what is awaited here.
-            Some((route, context)) if route.kind == Kind::Context => {
-                Box::pin(self.use_context(&asked, (route, context), body, &mut permit)).await
-            }
-            _ if asked.principal.privileges.allows_everything() => Ok(()),
-            _ => match self.look(&asked, !matches!(body, Body::Empty)) {
-                Ok(Look::Allowed) => Ok(()),
-                Ok(Look::Names { route, query, index }) => {
-                    let narrowed = Box::pin(self.narrow(&asked, route, &query, &index, &ask)).await;
-                    narrowed.map(|target| permit.target = target.map(Box::new))
-                }
-                Ok(Look::Body { route, kind, query, index, covered }) => {
-                    let work = self.read(&asked, (route, kind, &query, &index, covered), body, &mut permit, &ask);
-                    Box::pin(work).await
-                }
-                Err(error) => Err(error),
-            },
-        };
-        if let (Ok(()), Some((route, context))) = (&judged, context)
-            && route.kind != Kind::Context
-        {
-            judged = Box::pin(self.open_context(&asked, (route, context), &mut permit, &ask)).await;
+        let context = self.context(asked);
+        // Boxed: every request in flight keeps room for what is awaited here.
+        if let Some((route, context)) = context.filter(|(route, _)| route.kind == Kind::Context) {
+            notes.route(route);
+            Box::pin(self.use_context(asked, (route, context), body, &mut permit)).await?;
+            return Ok(permit);
         }
-        match judged {
-            Ok(()) => Ok(permit),
-            Err(error) => {
-                self.tell(&asked, &error);
-                Err(error)
+        if asked.principal.privileges.allows_everything() {
+            notes.total(|| self.0.routes.find(asked.method, asked.uri.path()), asked.uri);
+        } else {
+            match self.look(asked, !matches!(body, Body::Empty), notes)? {
+                Look::Allowed => {}
+                Look::Names { route, query, index } => {
+                    let target = Box::pin(self.narrow(asked, route, &query, &index, notes, &ask)).await?;
+                    permit.target = target.map(Box::new);
+                }
+                Look::Body { route, kind, query, index, covered } => {
+                    let work = (route, kind, &query, &*index, covered);
+                    Box::pin(self.read(asked, work, body, &mut permit, notes, &ask)).await?;
+                }
             }
         }
+        if let Some((route, context)) = context {
+            Box::pin(self.open_context(asked, (route, context), &mut permit, &ask)).await?;
+        }
+        Ok(permit)
     }
 
     /// What a request opens or uses of what stays open.
@@ -293,26 +321,27 @@ impl Authorizer {
         (route, kind, query, index, covered): (&Route, &'static str, &Query<'_>, &str, bool),
         body: &mut Body,
         permit: &mut Permit,
+        notes: &Notes,
         ask: &impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<(), AuthorizeError> {
         let catalog = self.catalog(ask).await?;
         // It may search a point in time, and no index.
         let names_later = route.shape == "/_search" && index.is_empty();
         if !covered && !names_later {
-            let target = self.narrow(asked, route, query, index, ask).await?;
+            let target = self.narrow(asked, route, query, index, notes, ask).await?;
             permit.target = target.map(Box::new);
         }
         let now = self.0.clock.now();
         let whole = content::read(asked.headers, std::mem::take(body)).await?;
         let (principal, keys) = (asked.principal, &self.0.keys);
-        let judge = content::Judge { principal, route, index, catalog: &catalog, keys, now };
+        let judge = content::Judge { principal, route, index, catalog: &catalog, keys, now, notes };
         let left = judge.judge(kind, whole)?;
         permit.read = true;
         if !left.opened.is_empty() {
             contexts::answers_plainly(asked.headers, query)?;
             permit.contexts = Some(Box::new(Sealer::of_search(keys, principal, left.opened)));
         } else if !covered && names_later {
-            let target = self.narrow(asked, route, query, index, ask).await?;
+            let target = self.narrow(asked, route, query, index, notes, ask).await?;
             permit.target = target.map(Box::new);
         }
         if let Some(refused) = left.refused.filter(|refused| !refused.is_empty()) {
@@ -339,7 +368,7 @@ impl Authorizer {
         if asked.principal.privileges.allows_everything() {
             return Ok(());
         }
-        let judged = match self.look(&asked, true) {
+        let judged = match self.look(&asked, true, &Notes::default()) {
             Ok(Look::Allowed) => return Ok(()),
             Ok(Look::Body { route, covered: true, .. })
                 if route.kind == Kind::Index && narrow::covers(&asked.principal.privileges, &route.actions, "*") =>
@@ -378,17 +407,20 @@ impl Authorizer {
     }
 
     /// What a request means to a limited caller, as far as that can be told without knowing what exists.
-    fn look<'a>(&'a self, asked: &Asked<'a>, has_body: bool) -> Result<Look<'a>, AuthorizeError> {
+    fn look<'a>(&'a self, asked: &Asked<'a>, has_body: bool, notes: &Notes) -> Result<Look<'a>, AuthorizeError> {
         let (principal, path) = (asked.principal, asked.uri.path());
         let Some(route) = self.0.routes.find(asked.method, path) else {
             self.strange(asked.method, path);
             return Err(AuthorizeError::everything(principal, ANY_ACTION));
         };
+        notes.route(route);
         let (privileges, action) = (&principal.privileges, route.action());
         if privileges.is_workflow_restricted() {
             return Err(AuthorizeError::workflow(principal, action));
         }
         let query = asked.uri.query().map_or_else(Query::default, Query::parse);
+        let index = named(route, path, &query);
+        notes.asked(&index);
         let is_cat = path.starts_with("/_cat/") || path == "/_cat";
         if route.kind == Kind::Free || is_cat && query.help.as_deref().is_some_and(|help| help != "false") {
             return Ok(Look::Allowed);
@@ -419,11 +451,6 @@ impl Authorizer {
             }
             Kind::Alias | Kind::Cluster | Kind::Concrete | Kind::Index => {}
         }
-        let index = match route.index.and_then(|at| segments(path).nth(at)) {
-            Some(raw) if raw.contains('%') => Cow::Owned(path::decode(raw).unwrap_or_default()),
-            Some(raw) => Cow::Borrowed(raw),
-            None => query.index.clone().unwrap_or_default(),
-        };
         let covered = match route.kind {
             Kind::Index => !route.no_wildcards && narrow::covers(privileges, &route.actions, &index),
             Kind::Concrete => {
@@ -452,6 +479,7 @@ impl Authorizer {
         route: &Route,
         query: &Query<'_>,
         index: &str,
+        notes: &Notes,
         ask: &impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Option<PathAndQuery>, AuthorizeError> {
         let principal = asked.principal;
@@ -473,7 +501,12 @@ impl Authorizer {
                         .into(),
                 ));
             }
-            return if name == index { Ok(None) } else { rewritten(asked, route, Some(&[name.into_owned()]), None) };
+            if name == index {
+                return Ok(None);
+            }
+            let name = [name.into_owned()];
+            notes.left(&name);
+            return rewritten(asked, route, Some(&name), None);
         }
         let expression = narrow::read(index, now)?;
         if route.no_wildcards && (index.contains('*') || expression == Expression::All) {
@@ -493,6 +526,7 @@ impl Authorizer {
         let narrowing = Narrowing { principal, actions: &route.actions, options, catalog: catalog.as_deref() };
         let left = narrowing.narrow(&expression)?;
         nowhere?;
+        notes.left(&left);
         let Some(catalog) = catalog.filter(|_| aliases) else { return rewritten(asked, route, Some(&left), None) };
         let name = route.name.and_then(|at| segments(asked.uri.path()).nth(at)).unwrap_or_default();
         let name = path::decode(name).unwrap_or_default();
@@ -543,7 +577,6 @@ impl Authorizer {
     fn tell(&self, asked: &Asked<'_>, error: &AuthorizeError) {
         let principal = asked.principal;
         let path = asked.uri.path();
-        tracing::debug!(user = &*principal.identity.username, method = %asked.method, path, %error, "refused");
         let action = match error {
             AuthorizeError::Denied(denied) => Some(denied.action),
             _ => None,
@@ -574,6 +607,15 @@ fn rewritten(
     target
         .map(Some)
         .ok_or_else(|| AuthorizeError::Illegal("the names that are left are too many for one request".into()))
+}
+
+/// The expression over indices that a request has in its path, or else in its query.
+fn named<'a>(route: &Route, path: &'a str, query: &Query<'a>) -> Cow<'a, str> {
+    match route.index.and_then(|at| segments(path).nth(at)) {
+        Some(raw) if raw.contains('%') => Cow::Owned(path::decode(raw).unwrap_or_default()),
+        Some(raw) => Cow::Borrowed(raw),
+        None => query.index.clone().unwrap_or_default(),
+    }
 }
 
 /// Refuses whoever may do it nowhere, whatever is named.

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bodies;
+mod contexts;
 mod crash;
 mod drain;
 mod durability;
@@ -17,6 +18,7 @@ mod paths;
 mod process;
 mod readme;
 mod real;
+mod replay;
 mod replicas;
 mod shapes;
 mod support;
