@@ -3,6 +3,8 @@
 //! They stand under a few keys of the outermost object, of the `response` that an asynchronous search wraps, and of each item of
 //! `responses` and `pits`. Nothing else is looked at: hits may hold members of the same names. Needs plain JSON.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 /// The key that an id stands under.
@@ -28,7 +30,6 @@ pub trait Seal {
 pub struct Unsealed;
 
 /// Replaces the ids of one answer.
-#[derive(Debug)]
 pub struct ContextAnswer<S> {
     seal: S,
     depth: usize,
@@ -208,6 +209,12 @@ impl<S: Seal> ContextAnswer<S> {
         self.id.clear();
         let sealed = self.seal.seal(key, &id).ok_or(Unsealed)?;
         Ok(super::json::quoted(&sealed).into())
+    }
+}
+
+impl<S> fmt::Debug for ContextAnswer<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContextAnswer").field("depth", &self.depth).finish_non_exhaustive()
     }
 }
 
