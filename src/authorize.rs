@@ -21,7 +21,7 @@ use crate::{
     identify::IdentifyError,
     model::Principal,
     path,
-    scan::{self, Refused},
+    scan::{self, List},
     sealing::MasterKeys,
     telemetry::audit::{Audit, AuditEvent},
 };
@@ -37,6 +37,7 @@ mod query;
 mod refusal;
 mod resolve;
 mod routes;
+mod stream;
 mod target;
 
 use contexts::Context;
@@ -49,6 +50,8 @@ use query::Query;
 pub use refusal::{AuthorizeError, Denied, Gone, On};
 use resolve::{CATALOG, Catalog, Resolver};
 use routes::{Kind, Route, Routes, segments};
+pub use stream::Judged;
+use stream::Terms;
 
 /// Proof that somebody judged a request. Fields are private: only this module makes one.
 #[derive(Debug)]
@@ -56,11 +59,11 @@ pub struct Permit {
     grant: Grant,
     /// What goes on in place of the caller's target.
     target: Option<Box<PathAndQuery>>,
-    /// What was left out of the body.
-    refused: Option<Box<Refused>>,
+    /// What becomes of a body of which something may be left out.
+    judged: Option<Judged>,
     /// How the ids of its answer are sealed.
     contexts: Option<Box<Sealer>>,
-    /// Whether the body was read, and so goes on plain.
+    /// Whether the body is read, and so goes on plain.
     read: bool,
 }
 
@@ -91,6 +94,8 @@ pub struct Asked<'a> {
     pub uri: &'a Uri,
     /// Its headers.
     pub headers: &'a HeaderMap,
+    /// Bytes that its body may have, as sent and inflated.
+    pub limit: u64,
 }
 
 /// Judges requests. Cheap to clone; clones share what they know.
@@ -114,9 +119,9 @@ enum Look<'a> {
     /// Nothing it can mean is refused.
     Allowed,
     /// It depends on names.
-    Names { route: &'a Route, query: Query<'a>, index: Cow<'a, str> },
+    Names { route: &'a Arc<Route>, query: Query<'a>, index: Cow<'a, str> },
     /// It depends on what its body names, and on the names of its path unless they are `covered`.
-    Body { route: &'a Route, kind: &'static str, query: Query<'a>, index: Cow<'a, str>, covered: bool },
+    Body { route: &'a Arc<Route>, kind: &'static str, query: Query<'a>, index: Cow<'a, str>, covered: bool },
 }
 
 impl Permit {
@@ -139,7 +144,7 @@ impl Permit {
     }
 
     fn new(grant: Grant) -> Self {
-        Self { grant, target: None, refused: None, contexts: None, read: false }
+        Self { grant, target: None, judged: None, contexts: None, read: false }
     }
 
     /// What goes on in place of the caller's path and query, if not they.
@@ -148,15 +153,15 @@ impl Permit {
         self.target.as_deref()
     }
 
-    /// Whether the body was read here, and so goes on plain and whole.
+    /// Whether the body is read here, and so goes on plain.
     #[must_use]
     pub fn has_read(&self) -> bool {
         self.read
     }
 
-    /// What was left out of the body, for the answer to be told.
-    pub fn take_refused(&mut self) -> Option<Refused> {
-        self.refused.take().map(|refused| *refused)
+    /// What becomes of a body of which something may be left out: the answer must be told.
+    pub fn take_judged(&mut self) -> Option<Judged> {
+        self.judged.take()
     }
 
     /// How the ids of scrolls and their like in the answer are sealed for the caller.
@@ -227,7 +232,7 @@ impl Authorizer {
     }
 
     fn end(&self, notes: &Notes, asked: &Asked<'_>, refusal: Option<&AuthorizeError>) -> Option<Explanation> {
-        notes.end(asked, || self.0.routes.find(asked.method, asked.uri.path()), refusal)
+        notes.end(asked, || self.0.routes.find(asked.method, asked.uri.path()).map(|route| &**route), refusal)
     }
 
     async fn judge(
@@ -246,7 +251,7 @@ impl Authorizer {
             return Ok(permit);
         }
         if asked.principal.privileges.allows_everything() {
-            notes.total(|| self.0.routes.find(asked.method, asked.uri.path()), asked.uri);
+            notes.total(|| self.0.routes.find(asked.method, asked.uri.path()).map(|route| &**route), asked.uri);
         } else {
             match self.look(asked, !matches!(body, Body::Empty), notes)? {
                 Look::Allowed => {}
@@ -318,43 +323,62 @@ impl Authorizer {
     async fn read(
         &self,
         asked: &Asked<'_>,
-        (route, kind, query, index, covered): (&Route, &'static str, &Query<'_>, &str, bool),
+        (route, kind, query, index, covered): (&Arc<Route>, &'static str, &Query<'_>, &str, bool),
         body: &mut Body,
         permit: &mut Permit,
         notes: &Notes,
         ask: &impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<(), AuthorizeError> {
-        let catalog = self.catalog(ask).await?;
         // It may search a point in time, and no index.
         let names_later = route.shape == "/_search" && index.is_empty();
+        let mut catalog = if covered && kind != "bulk" { None } else { Some(self.catalog(ask).await?) };
         if !covered && !names_later {
             let target = self.narrow(asked, route, query, index, notes, ask).await?;
             permit.target = target.map(Box::new);
         }
-        let now = self.0.clock.now();
-        let whole = content::read(asked.headers, std::mem::take(body)).await?;
+        let (now, gzip) = (self.0.clock.now(), content::is_gzip(asked.headers)?);
         let (principal, keys) = (asked.principal, &self.0.keys);
-        let judge = content::Judge { principal, route, index, catalog: &catalog, keys, now, notes };
-        let left = judge.judge(kind, whole)?;
         permit.read = true;
-        if !left.opened.is_empty() {
-            contexts::answers_plainly(asked.headers, query)?;
-            permit.contexts = Some(Box::new(Sealer::of_search(keys, principal, left.opened)));
-        } else if !covered && names_later {
-            let target = self.narrow(asked, route, query, index, notes, ask).await?;
-            permit.target = target.map(Box::new);
+        if let ("bulk", Some(catalog)) = (kind, &catalog) {
+            let (catalog, notes) = (Arc::clone(catalog), notes.clone());
+            let terms = Terms { principal, route, index, catalog, now, notes, gzip, limit: asked.limit };
+            permit.judged = Some(stream::begin(terms, body).await?);
+        } else {
+            let whole = content::read(gzip, std::mem::take(body)).await?;
+            let left = loop {
+                let catalog_now = catalog.as_deref();
+                let judge =
+                    content::Judge { principal, route, index, catalog: catalog_now, keys: Some(keys), now, notes };
+                match judge.judge(kind, whole.clone()) {
+                    // Only now: most bodies name what is granted, whether it exists or not.
+                    Err(AuthorizeError::Unresolved) if catalog.is_none() => {
+                        catalog = Some(self.catalog(ask).await?);
+                    }
+                    judged => break judged?,
+                }
+            };
+            if !left.opened.is_empty() {
+                contexts::answers_plainly(asked.headers, query)?;
+                permit.contexts = Some(Box::new(Sealer::of_search(keys, principal, left.opened)));
+            } else if !covered && names_later {
+                let target = self.narrow(asked, route, query, index, notes, ask).await?;
+                permit.target = target.map(Box::new);
+            }
+            permit.judged = left.refused.map(Judged::whole);
+            *body = left.body.map_or(Body::Empty, Body::from);
         }
-        if let Some(refused) = left.refused.filter(|refused| !refused.is_empty()) {
+        permit.judged.take_if(|judged| judged.is_untouched());
+        if permit.judged.is_some() {
             let accept = asked.headers.get(http::header::ACCEPT).map(|accept| accept.to_str().unwrap_or("?"));
             if !scan::accepts_json(accept, query.format.as_deref()) {
                 return Err(AuthorizeError::Illegal("the answer to this request is given as JSON only".into()));
             }
-            if query.filter_path {
+            let list = if kind == "bulk" { List::Items } else { List::Docs };
+            let keeps = |filter: &str| kind != "msearch" && scan::keeps_every_item(list, filter);
+            if query.filter_path.as_deref().is_some_and(|filter| !keeps(filter)) {
                 permit.target = Some(Box::new(target::without_filter(asked.uri).ok_or(AuthorizeError::Unresolved)?));
             }
-            permit.refused = Some(Box::new(refused));
         }
-        *body = left.body.map_or(Body::Empty, Body::from);
         Ok(())
     }
 

@@ -75,8 +75,9 @@ pub enum Rejection {
 impl From<BodyError> for Rejection {
     fn from(error: BodyError) -> Self {
         Self::Forward(match error {
-            BodyError::Interrupted(_) | BodyError::Unsealed => ForwardError::ClientGone,
+            BodyError::Interrupted(_) => ForwardError::ClientGone,
             BodyError::Lost => ForwardError::BodyLost,
+            BodyError::Refused => ForwardError::BodyRefused,
             BodyError::Stalled => ForwardError::BodyStalled,
             BodyError::TooLarge { limit } => ForwardError::BodyTooLarge { limit },
         })
@@ -93,7 +94,7 @@ impl Rejection {
             | Self::CrossOrigin
             | Self::Identify(IdentifyError::RunAs { .. }) => (StatusCode::FORBIDDEN, SECURITY),
             Self::Authorize(AuthorizeError::Body(error)) => match **error {
-                BodyError::Interrupted(_) | BodyError::Lost | BodyError::Unsealed => {
+                BodyError::Interrupted(_) | BodyError::Lost | BodyError::Refused => {
                     (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT)
                 }
                 BodyError::Stalled => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
@@ -142,6 +143,7 @@ impl Rejection {
             ) => (StatusCode::UNAUTHORIZED, SECURITY),
             Self::Identify(IdentifyError::Throttled { .. }) => (StatusCode::TOO_MANY_REQUESTS, SECURITY),
             Self::Authorize(AuthorizeError::Illegal(_))
+            | Self::Forward(ForwardError::BodyRefused)
             | Self::Framing(_)
             | Self::Identify(IdentifyError::Repeated { .. })
             | Self::Path(_) => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),

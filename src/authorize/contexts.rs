@@ -159,7 +159,7 @@ pub(super) async fn judge(
     let target = target::with_ids(asked.uri, route.id, |list| use_of.ids(list.split(',')))?;
     let mut read = false;
     if route.body.is_some() && !matches!(body, Body::Empty) {
-        let whole = content::read(asked.headers, std::mem::take(body)).await?;
+        let whole = content::read(content::is_gzip(asked.headers)?, std::mem::take(body)).await?;
         let found = ContextIds::read(&whole).map_err(|error| AuthorizeError::Illegal(error.to_string().into()))?;
         let whole = if found.ids.is_empty() {
             whole.clone()

@@ -20,8 +20,8 @@ pub(super) struct Query<'a> {
     pub(super) op_type: Option<Cow<'a, str>>,
     /// `format`.
     pub(super) format: Option<Cow<'a, str>>,
-    /// Whether parts of the answer are chosen.
-    pub(super) filter_path: bool,
+    /// `filter_path`: which parts of the answer are wanted.
+    pub(super) filter_path: Option<Cow<'a, str>>,
     /// Whether it holds what would be the body.
     pub(super) source: bool,
     /// Whether a scroll is opened or continued.
@@ -47,10 +47,7 @@ impl<'a> Query<'a> {
                 "expand_wildcards" => &mut query.expand_wildcards,
                 "op_type" => &mut query.op_type,
                 "format" => &mut query.format,
-                "filter_path" => {
-                    query.filter_path = true;
-                    continue;
-                }
+                "filter_path" => &mut query.filter_path,
                 "scroll" => {
                     query.scroll = true;
                     continue;

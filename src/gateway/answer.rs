@@ -1,12 +1,11 @@
 //! The body of an answer on its way to the client, and what is recorded when it has left.
 
 use std::{
-    collections::VecDeque,
     net::IpAddr,
     pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -15,13 +14,11 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::{
-    authorize::Sealer,
-    body::{Body, BodyError},
+    body::{Body, BodyError, Filter, Filtered},
     gateway::Core,
     listener::{peer::Peer, watch::Activity},
     model::Principal,
     respond::RequestFacts,
-    scan::ContextAnswer,
     telemetry::AccessEvent,
     upstream::client::Lease,
     upstream::upload::Progress,
@@ -37,18 +34,8 @@ pub struct Answer {
     /// The client has a piece and has not asked for the next.
     offered: bool,
     lease: Option<Lease>,
-    /// Boxed: few have one.
-    sealing: Option<Box<Sealing>>,
     /// Boxed: an answer is moved often on its way to the connection.
     record: Option<Box<Record>>,
-}
-
-/// What an answer's ids are sealed with.
-#[derive(Debug)]
-struct Sealing {
-    rewriter: ContextAnswer<Sealer>,
-    /// Pieces that are not asked for yet.
-    ready: VecDeque<Bytes>,
 }
 
 /// Who made an answer.
@@ -98,35 +85,15 @@ impl Answer {
     /// A body, and the connection that it still arrives on.
     #[must_use]
     pub fn new(body: Body, lease: Option<Lease>) -> Self {
-        Self { body, sent: 0, finished: false, offered: false, lease, sealing: None, record: None }
+        Self { body, sent: 0, finished: false, offered: false, lease, record: None }
     }
 
-    /// The same with the ids in it sealed: it must be plain JSON.
+    /// The same through a filter.
     #[must_use]
-    pub fn sealed(mut self, sealer: Sealer) -> Self {
-        self.sealing = Some(Box::new(Sealing { rewriter: ContextAnswer::new(sealer), ready: VecDeque::new() }));
+    pub fn filtered(mut self, filter: Box<dyn Filter>) -> Self {
+        let body = std::mem::take(&mut self.body);
+        self.body = Body::Filtered(Box::new(Filtered::new(body, filter)));
         self
-    }
-
-    /// The next piece of the body, as the client is shown it.
-    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(sealing) = &mut self.sealing else { return Pin::new(&mut self.body).poll_frame(cx) };
-        loop {
-            if let Some(piece) = sealing.ready.pop_front() {
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
-            }
-            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
-                other => return Poll::Ready(other),
-            };
-            let Some(piece) = frame.data_ref() else { return Poll::Ready(Some(Ok(frame))) };
-            let mut shown = Vec::new();
-            if sealing.rewriter.push(piece, &mut shown).is_err() {
-                tracing::error!("an id in an answer of the cluster cannot be sealed: the answer is broken off");
-                return Poll::Ready(Some(Err(BodyError::Unsealed)));
-            }
-            sealing.ready.extend(shown);
-        }
     }
 
     /// Attaches what is to be recorded at the end.
@@ -151,7 +118,7 @@ impl http_body::Body for Answer {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = self.next(cx);
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
         self.offer(matches!(polled, Poll::Ready(Some(Ok(_)))));
         match &polled {
             Poll::Ready(Some(Ok(frame))) => self.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
@@ -162,11 +129,11 @@ impl http_body::Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream() && self.sealing.as_ref().is_none_or(|sealing| sealing.ready.is_empty())
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.sealing.is_some() { SizeHint::default() } else { self.body.size_hint() }
+        self.body.size_hint()
     }
 }
 

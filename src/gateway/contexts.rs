@@ -6,10 +6,10 @@ use http_body_util::BodyExt as _;
 
 use crate::{
     authorize::Sealer,
-    body::Body,
+    body::{Body, BodyError, Filter},
     forward::ForwardError,
     gateway::answer::Answer,
-    scan::{self, IdKey, Seal as _},
+    scan::{self, ContextAnswer, IdKey, Seal as _},
 };
 
 /// Hands an answer on with sealed ids: no id of the cluster's leaves.
@@ -42,13 +42,29 @@ pub(super) async fn seal(answered: Response<Answer>, sealer: Sealer) -> Result<R
     }
     if scan::is_json(kind) {
         parts.headers.remove(header::CONTENT_LENGTH);
-        return Ok(Response::from_parts(parts, answer.sealed(sealer)));
+        return Ok(Response::from_parts(parts, answer.filtered(Box::new(Sealing(ContextAnswer::new(sealer))))));
     }
     // Tables, whose ids stand in the head.
     if TABLES.iter().any(|table| kind.starts_with(table)) {
         return Ok(Response::from_parts(parts, answer));
     }
     Err(ForwardError::Unsealed)
+}
+
+#[derive(Debug)]
+struct Sealing(ContextAnswer<Sealer>);
+
+impl Filter for Sealing {
+    fn push(&mut self, piece: Bytes, passed: &mut Vec<Bytes>) -> Result<(), BodyError> {
+        self.0.push(&piece, passed).map_err(|error| {
+            tracing::error!(%error, "an answer is broken off");
+            BodyError::Refused
+        })
+    }
+
+    fn finish(&mut self, _passed: &mut Vec<Bytes>) -> Result<(), BodyError> {
+        Ok(())
+    }
 }
 
 /// An error: it may repeat an id that the request held, wherever that stands.

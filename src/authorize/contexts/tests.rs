@@ -40,7 +40,7 @@ impl Gate {
     ) -> Result<(Permit, String), AuthorizeError> {
         let (method, target) = request.split_once(' ').unwrap();
         let (principal, method, uri) = (Arc::new(caller.clone()), method.parse().unwrap(), target.parse().unwrap());
-        let asked = Asked { principal: &principal, client: None, method: &method, uri: &uri, headers };
+        let asked = Asked { principal: &principal, client: None, method: &method, uri: &uri, headers, limit: u64::MAX };
         let mut body = Body::from(body.to_owned());
         let existing = async |_: Permit| Some(Bytes::from_static(EXISTING));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
