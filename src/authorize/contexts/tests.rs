@@ -199,8 +199,9 @@ fn a_point_in_time_is_for_whoever_may_read_its_indices() {
         ("a1,a2", &["a1"][..], false),
         ("*", &["a1", "a2", "b1", "x"][..], true),
         ("*", &["a*", "b1", "x"][..], true),
-        ("a*", &["a*"][..], true),
-        ("a*", &["a1", "a2"][..], false), // another may have been made since it was looked up
+        ("a*", &["a*", "b1"][..], true),
+        ("a*", &["a*"][..], false),             // `al` is of `b1`
+        ("a*", &["a1", "a2", "b1"][..], false), // another may have been made since it was looked up
         ("al", &["al"][..], false),
         ("al", &["b1"][..], true),
         ("x", &["x"][..], true),
