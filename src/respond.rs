@@ -118,7 +118,7 @@ impl Rejection {
                 | CredentialError::UpstreamOpen,
             )
             | Self::Forward(ForwardError::BodyLost | ForwardError::Unnameable | ForwardError::Unsigned)
-            | Self::Identify(IdentifyError::IssuerSilent | IdentifyError::Unavailable(_))
+            | Self::Identify(IdentifyError::Silent | IdentifyError::Unavailable(_))
             | Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
             Self::Forward(ForwardError::BodyStalled) => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
             Self::Forward(ForwardError::BodyTooLarge { .. }) => {
