@@ -121,7 +121,7 @@ impl Api {
         request: Request<Body>,
         principal: Arc<Principal>,
         peer: &Peer,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let facts = facts(&parts);
@@ -180,7 +180,7 @@ impl Api {
         body: Body,
         principal: &Arc<Principal>,
         peer: &Peer,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Response<Body>, Failure> {
         let mut query = Query::parse(parts.uri.query().unwrap_or_default())?;
         query.flag("error_trace").map_err(|_| {

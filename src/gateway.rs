@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::Api,
-    authorize::{Asked, Authorizer, Judged, Permit},
+    authorize::{Asked, Authorizer, Judged, Permit, Sealer},
     body::Body,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
@@ -39,6 +39,7 @@ use crate::{
 
 pub mod answer;
 pub mod build;
+mod contexts;
 pub mod drain;
 mod merge;
 pub mod operator;
@@ -210,16 +211,16 @@ impl Door {
             return Err(CredentialError::UpstreamOpen.into());
         }
 
-        let judged = permit.take_judged();
+        let (judged, contexts) = (permit.take_judged(), permit.take_contexts());
         if permit.has_read() {
             reframe(&mut parts.headers, unread);
         }
-        if let Some(judged) = &judged {
-            if matches!(unread, Body::Empty)
-                && let Some(refused) = judged.take_refused()
-            {
-                return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
-            }
+        if let (Some(judged), Body::Empty) = (&judged, &*unread)
+            && let Some(refused) = judged.take_refused()
+        {
+            return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
+        }
+        if judged.is_some() || contexts.is_some() {
             parts.headers.remove(header::ACCEPT_ENCODING); // the answer is read here
         }
         let changes = shared.authorizer.is_change(&parts.method, parts.uri.path());
@@ -249,7 +250,7 @@ impl Door {
         if changes && answered.0.status().is_success() {
             shared.authorizer.forget();
         }
-        let delivered = self.deliver(answered, credential.provenance(), mode, &rewrite, record).await?;
+        let delivered = self.deliver(answered, credential.provenance(), mode, &rewrite, contexts, record).await?;
         match judged {
             Some(judged) if delivered.status() == StatusCode::OK => Ok(merge::merge(delivered, &judged)?),
             _ => Ok(delivered),
@@ -327,6 +328,7 @@ impl Door {
         provenance: Provenance,
         mode: Mode,
         rewrite: &Rewrite,
+        contexts: Option<Box<Sealer>>,
         record: &mut Record,
     ) -> Result<Response<Answer>, Rejection> {
         let (mut parts, body) = response.into_parts();
@@ -361,7 +363,11 @@ impl Door {
             }
             return Ok(Response::from_parts(parts, Answer::new(body, None)));
         }
-        Ok(Response::from_parts(parts, Answer::new(body, lease)))
+        let delivered = Response::from_parts(parts, Answer::new(body, lease));
+        match contexts {
+            Some(sealer) => Ok(Box::pin(contexts::seal(delivered, *sealer)).await?),
+            None => Ok(delivered),
+        }
     }
 
     /// An answer that the gateway itself gives.

@@ -30,7 +30,7 @@ pub(super) fn api() -> Api {
     let Registers { users, keys, tokens, roles, documents, service_accounts, .. } = registers.clone();
     let realms = Realms::new(&config.authentication, 100, registers, clock.clone(), Metrics::new(&[]), Audit::off());
     Api {
-        authorizer: Authorizer::new(Audit::off(), clock.clone()),
+        authorizer: Authorizer::new(Audit::off(), clock.clone(), crate::sealing::MasterKeys::ephemeral()),
         keys,
         users,
         tokens,

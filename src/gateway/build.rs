@@ -157,7 +157,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         let replays = Arc::clone(&replays);
         move || replays.held()
     });
-    let authorizer = Authorizer::new(audit.clone(), clock.clone());
+    let authorizer = Authorizer::new(audit.clone(), clock.clone(), master_keys.clone());
     let identities = identities(config)?;
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod pairs;
+mod contexts;
 mod plain;
 mod secured;
 
