@@ -22,6 +22,7 @@ use searchgate::{
     clock::Clock,
     model::{AuthenticationType, Identity, Principal, RealmRef},
     privileges::Privileges,
+    sealing::MasterKeys,
     telemetry::audit::Audit,
 };
 use serde_json::json;
@@ -33,7 +34,7 @@ fn caller(privileges: Privileges) -> Arc<Principal> {
 }
 
 fn one_index(criterion: &mut Criterion) {
-    let authorizer = Authorizer::new(Audit::off(), Clock::system());
+    let authorizer = Authorizer::new(Audit::off(), Clock::system(), MasterKeys::ephemeral());
     let (caller, headers) = (caller(limited()), HeaderMap::new());
     let mut group = criterion.benchmark_group("authorize");
     for (method, target) in [
@@ -61,8 +62,11 @@ fn bulk(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let descriptor = json!({ "r": { "indices": [{ "names": ["logs-a*"], "privileges": ["write"] }] } });
     let caller = caller(Privileges::of_user(descriptor.as_object().expect("an object")));
-    let (authorizer, method, uri) =
-        (Authorizer::new(Audit::off(), Clock::system()), Method::POST, Uri::from_static("/_bulk"));
+    let (authorizer, method, uri) = (
+        Authorizer::new(Audit::off(), Clock::system(), MasterKeys::ephemeral()),
+        Method::POST,
+        Uri::from_static("/_bulk"),
+    );
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))]);
     let ask = async |_| {
         let existing = br#"{"indices":[{"name":"logs-a-2026.11.25"},{"name":"other"}],"aliases":[],"data_streams":[]}"#;

@@ -4,14 +4,14 @@ use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::{
     api::Api,
-    authorize::{Asked, Authorizer, Judged, Permit},
+    authorize::{Asked, Authorizer, Judged, Permit, Sealer},
     body::Body,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
@@ -39,6 +39,7 @@ use crate::{
 
 pub mod answer;
 pub mod build;
+mod contexts;
 pub mod drain;
 mod merge;
 pub mod operator;
@@ -172,19 +173,15 @@ impl Door {
             sidecar::check(&parts, &self.site.hosts)?;
         }
 
-        let mut permit = if let Some(bare) = Permit::options(&parts.method) {
-            if route != Route::Cluster {
-                return Ok(self.own(shared.api.options(&parts), record));
-            }
-            bare
-        } else if route == Route::Gateway
-            && let Some(response) = shared.api.public(&parts)
-        {
+        if let Some(response) = shared.api.public(route, &parts) {
             return Ok(self.own(response, record));
+        }
+        let mut permit = if let Some(bare) = Permit::options(&parts.method) {
+            bare
         } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
             open
         } else {
-            match self.identify(&parts, peer, record).await {
+            match self.identify(&parts, route, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
                     let client = peer.client_ip(&parts.headers);
                     let asked = Asked {
@@ -214,20 +211,16 @@ impl Door {
             return Err(CredentialError::UpstreamOpen.into());
         }
 
-        let judged = permit.take_judged();
+        let (judged, contexts) = (permit.take_judged(), permit.take_contexts());
         if permit.has_read() {
-            parts.headers.remove(header::CONTENT_ENCODING);
-            match http_body::Body::size_hint(unread).exact() {
-                Some(length) => drop(parts.headers.insert(header::CONTENT_LENGTH, length.into())),
-                None => drop(parts.headers.remove(header::CONTENT_LENGTH)),
-            }
+            reframe(&mut parts.headers, unread);
         }
-        if let Some(judged) = &judged {
-            if matches!(unread, Body::Empty)
-                && let Some(refused) = judged.take_refused()
-            {
-                return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
-            }
+        if let (Some(judged), Body::Empty) = (&judged, &*unread)
+            && let Some(refused) = judged.take_refused()
+        {
+            return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
+        }
+        if judged.is_some() || contexts.is_some() {
             parts.headers.remove(header::ACCEPT_ENCODING); // the answer is read here
         }
         let changes = shared.authorizer.is_change(&parts.method, parts.uri.path());
@@ -257,7 +250,7 @@ impl Door {
         if changes && answered.0.status().is_success() {
             shared.authorizer.forget();
         }
-        let delivered = self.deliver(answered, credential.provenance(), mode, &rewrite, record).await?;
+        let delivered = self.deliver(answered, credential.provenance(), mode, &rewrite, contexts, record).await?;
         match judged {
             Some(judged) if delivered.status() == StatusCode::OK => Ok(merge::merge(delivered, &judged)?),
             _ => Ok(delivered),
@@ -289,11 +282,12 @@ impl Door {
     async fn identify(
         &self,
         parts: &Parts,
+        route: Route,
         peer: &Peer,
         record: &mut Record,
     ) -> Result<Arc<Principal>, crate::identify::IdentifyError> {
         let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let strangers_pass = self.site.credentials.is_passthrough();
+        let strangers_pass = route == Route::Cluster && self.site.credentials.is_passthrough();
         let evidence = Evidence { method: &parts.method, headers: &parts.headers, target, peer, strangers_pass };
         let known = self.core.shared.realms.recall(&evidence, self.core.wall(record.started));
         self.core.counters.identity_cache(known.is_some());
@@ -334,6 +328,7 @@ impl Door {
         provenance: Provenance,
         mode: Mode,
         rewrite: &Rewrite,
+        contexts: Option<Box<Sealer>>,
         record: &mut Record,
     ) -> Result<Response<Answer>, Rejection> {
         let (mut parts, body) = response.into_parts();
@@ -368,7 +363,11 @@ impl Door {
             }
             return Ok(Response::from_parts(parts, Answer::new(body, None)));
         }
-        Ok(Response::from_parts(parts, Answer::new(body, lease)))
+        let delivered = Response::from_parts(parts, Answer::new(body, lease));
+        match contexts {
+            Some(sealer) => Ok(Box::pin(contexts::seal(delivered, *sealer)).await?),
+            None => Ok(delivered),
+        }
     }
 
     /// An answer that the gateway itself gives.
@@ -385,6 +384,15 @@ impl Door {
 /// A body that was broken off is refused for what was wrong with it.
 fn whole(error: Rejection, judged: Option<&Judged>) -> Rejection {
     judged.and_then(Judged::take_error).map_or(error, Rejection::from)
+}
+
+/// The headers of a body that was judged here are those of what is sent on.
+fn reframe(headers: &mut HeaderMap, body: &Body) {
+    headers.remove(header::CONTENT_ENCODING);
+    match http_body::Body::size_hint(body).exact() {
+        Some(length) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
+        None => drop(headers.remove(header::CONTENT_LENGTH)),
+    }
 }
 
 /// Reads on, for a while, what a refused client is still sending: a connection that is closed over unread bytes is

@@ -3,7 +3,7 @@
 use http::{Extensions, HeaderValue, StatusCode};
 
 use crate::{
-    authorize::{ANY_ACTION, AuthorizeError},
+    authorize::{ANY_ACTION, AuthorizeError, Gone},
     body::BodyError,
     credential::CredentialError,
     forward::ForwardError,
@@ -100,6 +100,12 @@ impl Rejection {
                 BodyError::Stalled => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception"),
             },
+            Self::Authorize(AuthorizeError::Gone(Gone::Scroll)) => {
+                (StatusCode::NOT_FOUND, "search_phase_execution_exception")
+            }
+            Self::Authorize(AuthorizeError::Gone(Gone::Async(_) | Gone::Pit | Gone::Scrolls)) => {
+                (StatusCode::NOT_FOUND, "resource_not_found_exception")
+            }
             Self::Authorize(AuthorizeError::NoSuchIndex(_)) => (StatusCode::NOT_FOUND, "index_not_found_exception"),
             Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
             Self::Credential(CredentialError::ClientMismatch) => (StatusCode::BAD_GATEWAY, "refresh_client_mismatch"),
@@ -112,14 +118,14 @@ impl Rejection {
                 | CredentialError::UpstreamOpen,
             )
             | Self::Forward(ForwardError::BodyLost | ForwardError::Unnameable | ForwardError::Unsigned)
-            | Self::Identify(IdentifyError::IssuerSilent | IdentifyError::Unavailable(_))
+            | Self::Identify(IdentifyError::Silent | IdentifyError::Unavailable(_))
             | Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
             Self::Forward(ForwardError::BodyStalled) => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
             Self::Forward(ForwardError::BodyTooLarge { .. }) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception")
             }
             Self::Forward(ForwardError::ClientGone) => (StatusCode::BAD_REQUEST, "channel_closed_exception"),
-            Self::Forward(ForwardError::Interrupted | ForwardError::Unreachable) => {
+            Self::Forward(ForwardError::Interrupted | ForwardError::Unreachable | ForwardError::Unsealed) => {
                 (StatusCode::BAD_GATEWAY, "upstream_unavailable")
             }
             Self::Forward(ForwardError::TimedOut) => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),

@@ -110,9 +110,8 @@ fn one_stays(processor: &Value, staying: &Staying) -> bool {
 fn option_stays(key: &str, value: &Value, staying: &Staying) -> bool {
     match key {
         "on_failure" => all_stay(value, staying),
-        "processor" => true, // judged as one
-        // These read: a condition cannot change the document, and a value is no name.
-        "description" | "if" | "message" | "tag" | "value" => true,
+        // These read: a condition cannot change the document, and a value is no name. What `foreach` runs is judged as such.
+        "description" | "if" | "message" | "processor" | "tag" | "value" => true,
         _ => is_plain(value),
     }
 }

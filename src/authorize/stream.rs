@@ -147,6 +147,7 @@ impl BulkFilter {
             index: &self.index,
             catalog: Some(&self.catalog),
             pipelines: self.pipelines.as_deref(),
+            keys: None,
             now: self.now,
             notes: &self.notes,
         };
@@ -171,13 +172,11 @@ impl BulkFilter {
     }
 
     fn inflated(&mut self, piece: Bytes) -> Result<(), ScanError> {
-        match &mut self.inflate {
-            Some(inflate) => inflate.push(&piece, &mut self.plain),
-            None => {
-                self.plain.push(piece);
-                Ok(())
-            }
+        if let Some(inflate) = &mut self.inflate {
+            return inflate.push(&piece, &mut self.plain);
         }
+        self.plain.push(piece);
+        Ok(())
     }
 
     fn ended(&mut self, passed: &mut Vec<Bytes>) -> Result<(), ScanError> {

@@ -68,10 +68,17 @@ impl Filtered {
     /// What is left to be read; all of it at hand where the source has ended.
     #[must_use]
     pub fn into_body(self) -> Body {
-        match <[Bytes; 1]>::try_from(Vec::from_iter(self.ready.iter().cloned())) {
-            Ok([whole]) if self.ended => whole.into(),
-            Err(pieces) if self.ended => Bytes::from(pieces.concat()).into(),
-            _ => Body::Filtered(Box::new(self)),
+        if !self.ended {
+            return Body::Filtered(Box::new(self));
+        }
+        let mut pieces = Vec::from(self.ready);
+        match (pieces.pop(), pieces.is_empty()) {
+            (None, _) => Body::Empty,
+            (Some(whole), true) => whole.into(),
+            (Some(last), false) => {
+                pieces.push(last);
+                Bytes::from(pieces.concat()).into()
+            }
         }
     }
 
@@ -84,12 +91,11 @@ impl Filtered {
     /// Gives the filter what it takes at once.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         if self.arrived.is_empty() {
-            match ready!(Pin::new(&mut self.source).poll_frame(cx)?) {
-                Some(frame) => self.arrived = frame.into_data().unwrap_or_default(),
-                None => {
-                    self.ended = true;
-                    self.filter.finish(&mut self.passed)?;
-                }
+            if let Some(frame) = ready!(Pin::new(&mut self.source).poll_frame(cx)?) {
+                self.arrived = frame.into_data().unwrap_or_default();
+            } else {
+                self.ended = true;
+                self.filter.finish(&mut self.passed)?;
             }
         }
         if !self.arrived.is_empty() {

@@ -53,7 +53,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("authorize", &["identify", "body", "path", "scan"]),
+    ("authorize", &["identify", "body", "path", "scan", "sealing"]),
     ("credential", &["authorize", "fetch", "sessions", "store", "upstream"]),
     ("cluster", &["credential", "fetch", "upstream"]),
     ("compatibility", &["body", "listener", "upstream"]),

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bodies;
+mod contexts;
 mod crash;
 mod drain;
 mod durability;
