@@ -155,7 +155,7 @@ impl Judge<'_> {
         let Some((held, span)) = mentions.pit else {
             return Ok(Left { body: Some(body), refused: None, opened: Vec::new() });
         };
-        if self.route.shape != "/_search" {
+        if !matches!(self.route.shape, "/_search" | "/{index}/_search") {
             return Err(self.everything());
         }
         let opened = self.point_in_time(held)?;
