@@ -343,6 +343,6 @@ mod tests {
     }
 
     fn members(members: &[(String, serde_json::Value)]) -> String {
-        members.iter().map(|(key, value)| format!("\"{key}\":{value},")).collect()
+        members.iter().fold(String::new(), |text, (key, value)| text + &format!("\"{key}\":{value},"))
     }
 }

@@ -265,7 +265,7 @@ fn an_asynchronous_search_is_its_owners_and_who_cancels_tasks_may_end_it() {
         match outcome {
             Ok((permit, _)) => assert!(permit.target().unwrap().path().ends_with("/RAW"), "{request}"),
             Err(error) => {
-                assert!(matches!(&error, AuthorizeError::Gone(Gone::Async(gone)) if **gone == *id), "{error}")
+                assert!(matches!(&error, AuthorizeError::Gone(Gone::Async(gone)) if **gone == *id), "{error}");
             }
         }
     }
@@ -290,7 +290,7 @@ fn ids_are_given_in_json_only_and_other_requests_are_left_alone() {
 fn an_envelope_outlives_the_process_but_not_its_master_key() {
     let (gate, u1) = (Gate::new(), caller("u1", &["a*"]));
     let body = json!({"scroll_id": gate.scroll(&u1)}).to_string();
-    let again = Gate(Authorizer::new(Audit::off(), Clock::system(), gate.1.clone()), gate.1.clone());
+    let again = Gate(Authorizer::new(Audit::off(), Clock::system(), gate.1.clone()), gate.1);
     assert!(again.ask(&u1, "POST /_search/scroll", &body).is_ok());
     assert!(matches!(Gate::new().ask(&u1, "POST /_search/scroll", &body), Err(AuthorizeError::Gone(Gone::Scroll))));
     assert!(!body.contains("RAW") && !body.contains("u1"));
