@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::{authorize::Permit, config};
 
+pub mod granted;
+
 /// The credential of one listener's requests, held ready as a header.
 ///
 /// Reading is one atomic load. Files are read again when the cluster refuses what they held, on SIGHUP and by the

@@ -6,6 +6,9 @@
 //! [`forward`] sends over [`upstream`], and [`reauthenticate`] judges a refusal. [`api`] answers what searchgate serves itself and [`respond`]
 //! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`], [`tokens`] and [`sessions`].
 //! Beside the pipeline: [`demo`], a throw-away cluster to try it on.
+//! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`] and [`tokens`].
+//! Beside the pipeline: [`cluster`], the cluster's own security API, asked with [`fetch`]; [`demo`], a throw-away cluster
+//! to try it on.
 
 pub mod admin;
 pub mod api;
@@ -13,11 +16,13 @@ pub mod authorize;
 pub mod body;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod compatibility;
 pub mod config;
 pub mod credential;
 pub mod demo;
 pub mod documents;
+pub mod fetch;
 pub mod forward;
 pub mod framing;
 pub mod gateway;
