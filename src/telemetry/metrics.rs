@@ -17,9 +17,10 @@ use parking_lot::Mutex;
 use crate::{clock::Clock, model::Timestamp};
 
 mod core;
+mod sessions;
 pub mod text;
 
-pub use self::core::CoreMetrics;
+pub use self::{core::CoreMetrics, sessions::SessionMetrics};
 use self::{
     core::{BOUNDS, Count, Histogram},
     text::Page,
@@ -40,6 +41,8 @@ pub struct Metrics {
     authentications: Mutex<BTreeMap<Box<str>, BTreeMap<&'static str, u64>>>,
     lost_lines: Mutex<Vec<(&'static str, Arc<AtomicU64>)>>,
     gauges: Mutex<Vec<Gauge>>,
+    /// Sessions and the renewal of credentials.
+    pub sessions: SessionMetrics,
 }
 
 /// One node of the cluster.
@@ -78,6 +81,7 @@ impl Metrics {
             authentications: Mutex::default(),
             lost_lines: Mutex::default(),
             gauges: Mutex::default(),
+            sessions: SessionMetrics::default(),
         })
     }
 
@@ -179,6 +183,7 @@ impl Metrics {
         self.render_requests(&mut page);
         self.render_connections(&mut page);
         self.render_hosts(&mut page);
+        self.sessions.render(&mut page);
         page.finish()
     }
 

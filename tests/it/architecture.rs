@@ -29,6 +29,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("keys", &["store"]),
     ("tokens", &["store"]),
     ("sessions", &["store", "sealing"]),
+    ("renewal", &["sessions", "store"]),
     ("documents", &["store"]),
     ("roles", &["store", "documents", "privileges"]),
     ("service_accounts", &["store", "privileges"]),
