@@ -1,6 +1,6 @@
 //! Sends a permitted request to the cluster and hands its answer back.
 
-use std::{pin::pin, rc::Rc};
+use std::{pin::pin, rc::Rc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts, uri};
 use http_body::Body as _;
@@ -22,6 +22,9 @@ pub mod headers;
 /// Why the cluster gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
+    /// The credential was renewed, but the body cannot be sent again: what was kept of it cannot be read. 503.
+    #[error("the credential was renewed; send the request again")]
+    BodyLost,
     /// The client's body stalled. 408.
     #[error("the request body did not arrive in time")]
     BodyStalled,
@@ -118,7 +121,7 @@ fn told(name: &str) -> Result<HeaderValue, ForwardError> {
 
 /// Sends one request. The permit is the proof that somebody judged it.
 ///
-/// `upstream.request_timeout` runs from the moment the cluster has the whole request: an upload that moves is
+/// `patience` runs from the moment the cluster has the whole request: an upload that moves is
 /// alive, and one that waits for the client is ended by its own patience. One that the cluster does not take is not.
 ///
 /// # Errors
@@ -129,12 +132,12 @@ pub fn send<'a>(
     _permit: &'a Permit,
     request: Request<Upload>,
     progress: Option<Rc<Progress>>,
+    patience: Duration,
 ) -> impl Future<Output = Result<Answered, ForwardError>> + use<'a> {
     // No `async fn`: it would keep room for the request a second time.
     let mut request = Some(request);
     async move {
         let progress = progress.as_deref();
-        let patience = pool.upstream().request_timeout;
         let mut answer = pin!(pool.send(&mut request));
         let mut timer = pin!(tokio::time::sleep(patience));
         let mut taken = 0;
@@ -160,6 +163,7 @@ pub fn send<'a>(
 fn refusal(error: &SendError, progress: Option<&Progress>) -> ForwardError {
     match progress.and_then(Progress::failure) {
         Some(Failure::ClientGone) => return ForwardError::ClientGone,
+        Some(Failure::Lost) => return ForwardError::BodyLost,
         Some(Failure::Stalled) => return ForwardError::BodyStalled,
         Some(Failure::TooLarge { limit }) => return ForwardError::BodyTooLarge { limit },
         None => {}

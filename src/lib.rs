@@ -35,6 +35,7 @@ pub mod pem;
 pub mod privileges;
 pub mod reauthenticate;
 pub mod renewal;
+pub mod replay;
 pub mod respond;
 pub mod role_mappings;
 pub mod roles;

@@ -238,7 +238,7 @@ impl<L: Lineages> Renewals<L> {
                     // That flight was for the pair before the caller's.
                     Ok(session) if session.generation <= stamp.generation => {}
                     Ok(session) if part == Part::Joined => {
-                        self.0.metrics.sessions.attempt(session.provider.kind.as_str(), "joined");
+                        self.0.metrics.reauthentication(session.provider.kind.as_str(), "joined");
                         return outcome;
                     }
                     _ => return outcome,

@@ -16,6 +16,7 @@ use crate::{
     keys::Keys,
     listener::tls::{Reloading, ServerTlsError},
     passwords::Passwords,
+    replay::Replays,
     sealing::{MasterKeyError, MasterKeys},
     sessions::Sessions,
     store::{AnyStore, StoreError, memory::Memory, postgres::Postgres, sqlite::Sqlite},
@@ -133,6 +134,11 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         Arc::clone(&metrics),
         audit.clone(),
     )?);
+    let replays = Replays::new(&config.reauthentication);
+    metrics.gauge("searchgate_replay_buffer_bytes", "Bytes of request bodies kept in memory to be sent again.", {
+        let replays = Arc::clone(&replays);
+        move || replays.held()
+    });
     let authorizer = Authorizer::new(audit.clone(), clock.clone());
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),
@@ -154,6 +160,8 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         metrics,
         audit,
         upstream,
+        replays,
+        recovery: config.reauthentication.clone(),
         compatibility: config.upstream.compatibility,
         limits,
     });

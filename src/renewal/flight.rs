@@ -46,7 +46,7 @@ impl<L: Lineages> Renewals<L> {
         loop {
             let session = self.current(&stamp.id, stamp.active).await?;
             if session.generation > stamp.generation {
-                self.0.metrics.sessions.attempt(session.provider.kind.as_str(), "current_token"); // D9
+                self.0.metrics.reauthentication(session.provider.kind.as_str(), "current_token"); // D9
                 return Ok(Step { session, fetched: None });
             }
             if session.state == SessionState::NeedsLogin {
@@ -124,7 +124,7 @@ impl<L: Lineages> Renewals<L> {
             Err(RenewError::Expired | RenewError::Gone) => "expired",
             Err(_) => "transient",
         };
-        self.0.metrics.sessions.attempt(provider, outcome);
+        self.0.metrics.reauthentication(provider, outcome);
         if let Err(error) = &result {
             tracing::warn!(session = id, %error, "a session was not renewed");
         }

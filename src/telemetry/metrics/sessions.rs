@@ -16,8 +16,6 @@ use super::{
 /// What is counted of sessions (`transparent-reauthentication.md` section 13). All labels are of closed sets.
 #[derive(Debug, Default)]
 pub struct SessionMetrics {
-    /// By provider and outcome.
-    attempts: Mutex<BTreeMap<(Box<str>, &'static str), u64>>,
     refreshes: Mutex<Histogram>,
     waiters: AtomicU64,
     persist_lost: AtomicU64,
@@ -34,11 +32,6 @@ pub struct SessionMetrics {
 pub struct Waiter<'a>(&'a AtomicU64);
 
 impl SessionMetrics {
-    /// A request needed a renewal, with that outcome.
-    pub fn attempt(&self, provider: &str, outcome: &'static str) {
-        *self.attempts.lock().entry((provider.into(), outcome)).or_default() += 1;
-    }
-
     /// The token endpoint was asked, and took so long.
     pub fn refreshed_in(&self, time: Duration) {
         self.refreshes.lock().record(time);
@@ -72,11 +65,6 @@ impl SessionMetrics {
     }
 
     pub(super) fn render(&self, page: &mut Page) {
-        let name = "searchgate_reauth_attempts_total";
-        page.family(name, "counter", "Requests whose credential had to be renewed, and what came of it.");
-        for ((provider, outcome), count) in &*self.attempts.lock() {
-            page.sample(name, &[("provider", provider), ("outcome", outcome)], count);
-        }
         self.render_refreshes(page);
         let help = "Requests that wait for a credential to be renewed.";
         page.single("searchgate_reauth_waiters", "gauge", help, self.waiters.load(Relaxed));
