@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::{authorize::Permit, config};
 
 pub mod granted;
+pub mod live;
 
 /// The credential of one listener's requests, held ready as a header.
 ///

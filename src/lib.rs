@@ -13,6 +13,7 @@ pub mod admin;
 pub mod api;
 pub mod authorize;
 pub mod body;
+pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

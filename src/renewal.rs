@@ -36,6 +36,8 @@ mod flight;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use flight::REFRESH_LIFE;
+
 /// Pairs as the store has them, for all replicas: [`Sessions`].
 pub trait Lineages: Send + Sync + 'static {
     /// As it is now.
@@ -247,12 +249,6 @@ impl<L: Lineages> Renewals<L> {
         };
         let _waiter = self.0.metrics.sessions.waiter();
         timeout(self.0.settings.max_wait, waiting).await.unwrap_or_else(|_| Err(TRANSIENT))
-    }
-
-    /// Sees to a later pair without waiting for it: the present one still lives, so nobody minds a failure.
-    pub fn renew_behind(&self, stamp: Stamp, exchange: &impl Exchange) {
-        // Whoever needs to know will wait for the same flight.
-        let _flight = self.board(stamp, exchange);
     }
 
     /// Waits until no flight of that session is under way here: what it brings is then in the store, or queued for its

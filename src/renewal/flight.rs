@@ -252,7 +252,7 @@ fn jittered(pause: Duration) -> Duration {
 /// How long the cluster answers a used refresh token with the same pair.
 const REUSE_WINDOW: Duration = Duration::from_secs(30);
 /// Refresh tokens of the cluster live for so long.
-const REFRESH_LIFE: Duration = Duration::from_hours(24);
+pub(crate) const REFRESH_LIFE: Duration = Duration::from_hours(24);
 /// Between looks at somebody else's lease.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);

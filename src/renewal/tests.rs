@@ -155,7 +155,7 @@ async fn the_pause_after_failures_grows_to_half_a_minute() {
 async fn t15_a_renewal_under_way_can_be_waited_for() {
     let (table, endpoint) = (Table::with_session(), Endpoint::new().slow(seconds(1), seconds(1)));
     let renewals = instance(&table);
-    renewals.renew_behind(stamp(1), &endpoint);
+    assert!(timeout(seconds(1), renewals.renew(stamp(1), &endpoint)).await.is_err());
     renewals.settled(&fakes::ID).await;
     assert_eq!(table.session().pair.access.expose(), "access-2");
 }
