@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use crate::{authorize::Permit, config};
+use crate::{authorize::Permit, config, credential::live::Live};
 
 pub mod granted;
 pub mod live;
@@ -30,6 +30,7 @@ enum Source {
     File { scheme: Scheme, file: PathBuf },
     None,
     Passthrough,
+    Session,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub enum Chosen {
     Gateway(Arc<Held>),
     /// Nothing.
     None,
+    /// The access token of the caller's session.
+    Session(Arc<Live>),
 }
 
 /// Why there is no credential to show, or the cluster did not take it.
@@ -113,10 +116,9 @@ impl Credentials {
                 Source::File { scheme: Scheme::Bearer, file: token_file.clone() }
             }
             config::Credential::Passthrough => Source::Passthrough,
-            // Configuration with these two is refused at start; shown is nothing.
-            config::Credential::None | config::Credential::Oauth2(_) | config::Credential::Session { .. } => {
-                Source::None
-            }
+            // Configuration with the second is refused at start; shown is nothing.
+            config::Credential::None | config::Credential::Oauth2(_) => Source::None,
+            config::Credential::Session { .. } => Source::Session,
         };
         let credentials = Self {
             source,
@@ -135,9 +137,9 @@ impl Credentials {
     /// [`CredentialError::Unavailable`] when the file could not be read.
     pub fn choose(&self, permit: &Permit) -> Result<Chosen, CredentialError> {
         match self.source {
-            Source::Passthrough if permit.passes_through() => Ok(Chosen::Client),
+            Source::Passthrough | Source::Session if permit.passes_through() => Ok(Chosen::Client),
             Source::File { .. } if permit.goes_bare() => Ok(Chosen::None),
-            Source::None | Source::Passthrough => Ok(Chosen::None),
+            Source::None | Source::Passthrough | Source::Session => Ok(Chosen::None),
             Source::File { .. } => {
                 let held = self.current.load_full();
                 if held.header.is_some() { Ok(Chosen::Gateway(held)) } else { Err(CredentialError::Unavailable) }
@@ -157,6 +159,7 @@ impl Credentials {
         let kind = match &self.source {
             Source::None => "none",
             Source::Passthrough => "passthrough",
+            Source::Session => "session",
             Source::File { scheme: Scheme::ApiKey, .. } => "api_key",
             Source::File { scheme: Scheme::Basic { .. }, .. } => "basic",
             Source::File { scheme: Scheme::Bearer, .. } => "bearer",
@@ -229,6 +232,17 @@ impl Chosen {
             Self::Client => Provenance::Client,
             Self::Gateway(_) => Provenance::Gateway,
             Self::None => Provenance::None,
+            Self::Session(_) => Provenance::Session,
+        }
+    }
+
+    /// What is attached to the request, where the gateway attaches anything.
+    #[must_use]
+    pub fn header(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Client | Self::None => None,
+            Self::Gateway(held) => held.header(),
+            Self::Session(live) => Some(&live.header),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     },
 };
 
+pub mod cookie;
 pub mod headers;
 
 /// Why the cluster gave no usable answer.

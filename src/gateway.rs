@@ -10,16 +10,17 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::{
-    api::Api,
+    api::{Api, Caller},
     authorize::{Asked, Authorizer, Permit},
     body::Body,
+    broker::Broker,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
     config::{Compatibility, IdentityKind, Limits, Reauthentication, Shape},
     credential::{Chosen, CredentialError, Credentials, Provenance},
-    forward::{self, headers},
+    forward::{self, cookie, headers},
     framing,
-    identify::{Evidence, Realms},
+    identify::{Evidence, IdentifyError, Realms},
     listener::{Handle, peer::Peer, watch::Activity},
     model::{Principal, Timestamp},
     path::{self, Route},
@@ -39,6 +40,7 @@ use crate::{
 };
 
 pub mod answer;
+mod brokered;
 pub mod build;
 pub mod drain;
 pub mod operator;
@@ -50,6 +52,7 @@ pub mod sidecar;
 pub mod signals;
 
 use answer::{Answer, Record, Source};
+use brokered::Visitor;
 use recover::Again;
 
 /// An answer of the cluster, and the connection that it still arrives on.
@@ -89,6 +92,8 @@ pub struct Site {
     pub shape: Shape,
     /// What the cluster is shown.
     pub credentials: Arc<Credentials>,
+    /// The sessions of its callers, in shape broker.
+    pub broker: Option<Broker>,
     /// How it is told who calls.
     pub identity: IdentityKind,
     /// Names that a sidecar takes in `Host`.
@@ -173,6 +178,7 @@ impl Door {
             sidecar::check(&parts, &self.site.hosts)?;
         }
 
+        let mut session = None;
         let mut permit = if let Some(bare) = Permit::options(&parts.method) {
             if route != Route::Cluster {
                 return Ok(self.own(shared.api.options(&parts), record));
@@ -180,6 +186,20 @@ impl Door {
             bare
         } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
             open
+        } else if let Some(broker) = &self.site.broker {
+            if route != Route::Cluster {
+                return Box::pin(self.serve_own(broker, parts, unread, peer, record)).await;
+            }
+            let own = match self.visitor(broker, &mut parts, peer, record).await? {
+                Visitor::Session { live, background } => {
+                    session = Some((live, background));
+                    false
+                }
+                Visitor::Stranger { shows: true } if shared.upstream.refuses_strangers() => true,
+                Visitor::Stranger { shows: true } => return Err(CredentialError::UpstreamOpen.into()),
+                Visitor::Stranger { shows: false } => return Err(IdentifyError::Missing.into()),
+            };
+            Permit::broker(self.site.shape, own).ok_or(IdentifyError::Missing)?
         } else {
             match self.identify(&parts, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
@@ -195,7 +215,8 @@ impl Door {
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, std::mem::take(unread));
-                    let response = Box::pin(shared.api.answer(request, principal, peer)).await;
+                    let caller = Caller { principal, session: None, broker: None };
+                    let response = Box::pin(shared.api.answer(request, caller, peer)).await;
                     return Ok(self.own(response, record));
                 }
                 Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
@@ -226,17 +247,20 @@ impl Door {
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
         forward::identify_caller(&mut parts.headers, &permit, &self.site.identity, product)?;
-        let credential = self.site.credentials.choose(&permit)?;
+        let (credential, background) = match session {
+            Some((live, background)) => (Chosen::Session(live), background),
+            None => (self.site.credentials.choose(&permit)?, false),
+        };
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
         let head = forward::head(parts, &permit, &body);
         // Kept only where a refusal may be mended.
-        let (body, again) = match &credential {
-            Chosen::Gateway(_) if self.site.credentials.can_be_replaced() => {
-                let (body, kept) = shared.replays.tee(body);
-                (body, Some(Again { credential: credential.clone(), head: head.clone(), kept, sent: Instant::now() }))
-            }
-            _ => (Outgoing::Plain(body), None),
+        let (body, again) = if self.can_be_renewed(&credential) {
+            let (body, kept) = shared.replays.tee(body);
+            let credential = credential.clone();
+            (body, Some(Again { credential, background, head: head.clone(), kept, sent: Instant::now() }))
+        } else {
+            (Outgoing::Plain(body), None)
         };
         let (upload, progress) = Upload::new(body, limit, limits.idle_timeout);
         drop(limits);
@@ -245,7 +269,7 @@ impl Door {
         let patience = shared.upstream.request_timeout;
         let mut answered = self.attempt(&permit, &credential, head.map(|()| upload), patience, record).await?;
         if answered.0.status() == StatusCode::UNAUTHORIZED {
-            answered = Box::pin(self.refused(&permit, again, answered, unread, record)).await?;
+            answered = Box::pin(self.refused(&permit, again, answered, (peer, unread), record)).await?;
         } else {
             drop(again); // frees what was kept
         }
@@ -280,9 +304,7 @@ impl Door {
         let credential = self.site.credentials.choose(&permit).ok()?;
         let mut request =
             forward::head(Request::new(()).into_parts().0, &permit, &Body::Empty).map(|()| Upload::empty());
-        if let Chosen::Gateway(held) = credential
-            && let Some(header) = held.header()
-        {
+        if let Some(header) = credential.header() {
             forward::attach(request.headers_mut(), header);
         }
         let asking = async {
@@ -325,9 +347,7 @@ impl Door {
         patience: Duration,
         record: &mut Record,
     ) -> impl Future<Output = Result<Received, forward::ForwardError>> + use<'a> {
-        if let Chosen::Gateway(held) = credential
-            && let Some(header) = held.header()
-        {
+        if let Some(header) = credential.header() {
             forward::attach(request.headers_mut(), header);
         }
         record.attempts += 1;
@@ -428,6 +448,10 @@ impl Handle for Door {
                     self.own(response, &mut record)
                 }
             };
+            if record.clears_cookie {
+                response.headers_mut().insert(header::SET_COOKIE, cookie::clear());
+                response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
             record.status = response.status();
             response.body_mut().settle(record);
             Ok(response)

@@ -1,15 +1,20 @@
 //! What follows a 401: it is examined, the credential renewed, and the request sent again, once.
 
+use std::sync::Arc;
+
 use http::{Request, Response, StatusCode, response::Parts};
 use tokio::time::Instant;
 
-use super::{Door, Received, answer::Record};
+use super::{Door, Received, Site, answer::Record};
 use crate::{
     authorize::Permit,
     body::Body,
-    credential::{Chosen, CredentialError, Credentials},
+    broker::Visit,
+    credential::{Chosen, CredentialError, live::Live},
     forward::ForwardError,
     reauthenticate::{self, Class, Facts, Next, Unrenewed, classify, classify::PEEK},
+    listener::peer::Peer,
+    renewal::RenewError,
     replay::Kept,
     respond::{Reason, Rejection},
     upstream::{
@@ -21,6 +26,8 @@ use crate::{
 /// What is kept of a request whose credential can be renewed.
 pub(super) struct Again {
     pub(super) credential: Chosen,
+    /// Whether it is no sign of its session's user.
+    pub(super) background: bool,
     pub(super) head: Request<()>,
     pub(super) kept: Kept,
     /// When it was first sent.
@@ -43,7 +50,7 @@ impl Door {
         permit: &Permit,
         again: Option<Again>,
         answered: Received,
-        unread: &mut Body,
+        (peer, unread): (&Peer, &mut Body),
         record: &mut Record,
     ) -> Result<Received, Rejection> {
         let metrics = &self.core.shared.metrics;
@@ -57,12 +64,13 @@ impl Door {
         if refusal.class == Class::HeaderLost {
             tracing::error!("the cluster did not see the credential that it was sent: something before it removes it");
         }
-        let mut facts = Facts {
+        let transient = self.core.shared.recovery.transient_failure;
+        let facts = Facts {
             status: StatusCode::UNAUTHORIZED,
             provenance: again.credential.provenance(),
             second: false,
-            moved: false,
-            renewable: true,
+            moved: self.later(&again.credential).is_some(),
+            renewable: self.is_renewable(&again.credential, peer),
             class: refusal.class,
             needs_login: false,
             replayable: again.kept.is_held(),
@@ -70,29 +78,69 @@ impl Door {
         };
         let mut next = reauthenticate::decide(facts);
         if let Next::Probe = next {
-            facts.class = probe(&again.credential);
-            next = reauthenticate::decide(facts);
+            next = match self.probe(&again.credential).await {
+                Some(class) => reauthenticate::decide(Facts { class, ..facts }),
+                None => reauthenticate::unrenewed(Unrenewed::Transient, transient),
+            };
         }
         let waits = matches!(next, Next::Replay | Next::Recover | Next::RecoverAndAskAgain);
-        let renewed = if waits { Some(self.renew(&again, record).await) } else { None };
+        let renewed = if waits { Some(self.renew(&again, peer, record).await) } else { None };
         match (next, renewed) {
             (Next::Recover | Next::Replay, Some(Ok(fresh))) => {
                 drop(refusal);
                 self.send_again(permit, again, fresh, record).await
             }
             (_, Some(Err(failed))) => {
-                let next = reauthenticate::unrenewed(failed, self.core.shared.recovery.transient_failure);
+                let next = reauthenticate::unrenewed(failed, transient);
                 self.conclude(next, refusal, again, unread)
             }
             (Next::RecoverBehindAndAskAgain, _) => {
                 let (site, credential) = (self.site.clone(), again.credential.clone());
+                let (peer, background) = (peer.clone(), again.background);
                 tokio::task::spawn_local(async move {
                     // Its outcome is the next request's.
-                    let _renewed = renew(&site.credentials, &credential).await;
+                    let _renewed = renew(&site, &credential, Visit { peer: &peer, background }).await;
                 });
                 self.conclude(Next::AskAgain, refusal, again, unread)
             }
             (next, _) => self.conclude(next, refusal, again, unread),
+        }
+    }
+
+    /// Whether a refusal of `credential` may be mended, so that its request is worth keeping.
+    pub(super) fn can_be_renewed(&self, credential: &Chosen) -> bool {
+        match credential {
+            Chosen::Client | Chosen::None => false,
+            Chosen::Gateway(_) => self.site.credentials.can_be_replaced(),
+            Chosen::Session(_) => self.site.broker.is_some(),
+        }
+    }
+
+    /// D10: a certificate is gone with its connection.
+    fn is_renewable(&self, credential: &Chosen, peer: &Peer) -> bool {
+        match (credential, &self.site.broker) {
+            (Chosen::Session(live), Some(broker)) => broker.can_renew(live, peer),
+            _ => true,
+        }
+    }
+
+    /// D9: what another request renewed meanwhile.
+    fn later(&self, credential: &Chosen) -> Option<Arc<Live>> {
+        match (credential, &self.site.broker) {
+            (Chosen::Session(live), Some(broker)) => broker.later(live),
+            _ => None,
+        }
+    }
+
+    /// Whether the cluster still takes what it refused (section 4): `None` while it cannot tell. Only what a session shows
+    /// is asked about.
+    async fn probe(&self, credential: &Chosen) -> Option<Class> {
+        match (credential, &self.site.broker) {
+            (Chosen::Session(live), Some(broker)) => {
+                let taken = broker.probe(live).await?;
+                Some(if taken { Class::NotToken } else { Class::Token })
+            }
+            _ => Some(Class::NotToken),
         }
     }
 
@@ -175,10 +223,14 @@ impl Door {
     }
 
     /// Renews what was refused, for as long as the request may wait for it.
-    async fn renew(&self, again: &Again, record: &Record) -> Result<Chosen, Unrenewed> {
+    async fn renew(&self, again: &Again, peer: &Peer, record: &Record) -> Result<Chosen, Unrenewed> {
         let patience = self.left(again, record).min(self.core.shared.recovery.max_wait);
-        let renewed = tokio::time::timeout(patience, renew(&self.site.credentials, &again.credential)).await;
+        let visit = Visit { peer, background: again.background };
+        let renewed = tokio::time::timeout(patience, renew(&self.site, &again.credential, visit)).await;
         let renewed = renewed.unwrap_or(Err(Unrenewed::Transient));
+        if let Chosen::Session(_) = again.credential {
+            return renewed; // counted where it is known who did it
+        }
         let outcome = match renewed {
             Ok(_) => "refreshed",
             Err(Unrenewed::Expired) => "expired",
@@ -213,21 +265,26 @@ impl Refusal {
 }
 
 /// Renews what was refused: once for all that were refused with it.
-async fn renew(credentials: &Credentials, refused: &Chosen) -> Result<Chosen, Unrenewed> {
-    match refused {
-        Chosen::Gateway(held) => match credentials.replace(held).await {
+async fn renew(site: &Site, refused: &Chosen, visit: Visit<'_>) -> Result<Chosen, Unrenewed> {
+    match (refused, &site.broker) {
+        (Chosen::Gateway(held), _) => match site.credentials.replace(held).await {
             Ok(fresh) => Ok(Chosen::Gateway(fresh)),
             Err(CredentialError::Rejected) => Err(Unrenewed::Rejected),
             Err(_) => Err(Unrenewed::Transient),
         },
-        Chosen::Client | Chosen::None => Err(Unrenewed::InteractionNeeded),
-    }
-}
-
-/// Whether the cluster still takes what it refused (section 4). Only what a session shows is asked about.
-fn probe(credential: &Chosen) -> Class {
-    match credential {
-        Chosen::Client | Chosen::Gateway(_) | Chosen::None => Class::NotToken,
+        (Chosen::Session(live), Some(broker)) => {
+            if let Some(later) = broker.later(live) {
+                return Ok(Chosen::Session(later)); // D9
+            }
+            broker.renew(live, visit).await.map(Chosen::Session).map_err(|error| match error {
+                RenewError::Busy | RenewError::Store(_) | RenewError::Transient { .. } => Unrenewed::Transient,
+                RenewError::Expired => Unrenewed::Expired,
+                RenewError::Gone => Unrenewed::Gone,
+                RenewError::OtherClient => Unrenewed::ClientMismatch,
+                RenewError::Rejected => Unrenewed::Rejected,
+            })
+        }
+        (Chosen::Client | Chosen::None | Chosen::Session(_), _) => Err(Unrenewed::InteractionNeeded),
     }
 }
 
@@ -237,6 +294,7 @@ fn provider(credential: &Chosen) -> &'static str {
         Chosen::Gateway(_) => "gateway",
         Chosen::Client => "client",
         Chosen::None => "none",
+        Chosen::Session(live) => live.session.provider.kind.as_str(),
     }
 }
 
