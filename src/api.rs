@@ -10,11 +10,12 @@ use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use serde_json::Value;
 
 use crate::{
-    authorize::{ANY_ACTION, AuthorizeError, Authorizer},
+    authorize::{ANY_ACTION, AuthorizeError, Authorizer, Permit},
     body::{Body, BodyError},
     clock::Clock,
     config::Limits,
     documents::Documents,
+    forward::identity::Issuer,
     identify::{IdentifyError, Realms},
     keys::Keys,
     listener::peer::Peer,
@@ -22,6 +23,7 @@ use crate::{
     respond::{Exception, Rejection, RequestFacts, es},
     roles::Roles,
     service_accounts::ServiceAccounts,
+    sessions::Sessions,
     telemetry::audit::{Audit, AuditEvent},
     tokens::Tokens,
     users::Users,
@@ -33,10 +35,12 @@ mod authenticate;
 mod caches;
 mod decision;
 mod descriptor;
+mod explain;
 mod failure;
 mod filter;
 mod form;
 mod json;
+mod jwks;
 mod keys;
 mod life;
 mod media;
@@ -50,6 +54,7 @@ mod roles;
 mod route;
 mod search;
 mod service_accounts;
+mod session;
 mod settings;
 mod suggest;
 mod tokens;
@@ -58,6 +63,7 @@ mod users;
 use failure::Failure;
 use query::Query;
 use route::Endpoint;
+pub use session::Caller;
 
 /// The router and what its resources need.
 pub struct Api {
@@ -71,12 +77,16 @@ pub struct Api {
     pub tokens: Arc<Tokens>,
     /// The roles.
     pub roles: Arc<Roles>,
+    /// Sessions over pairs of the cluster's.
+    pub sessions: Arc<Sessions>,
     /// Tokens of service accounts.
     pub service_accounts: Arc<ServiceAccounts>,
     /// What else is kept by name.
     pub documents: Documents,
     /// Prove whom a grant is for.
     pub realms: Arc<Realms>,
+    /// Sign what the cluster is told of callers.
+    pub issuers: Vec<Arc<Issuer>>,
     /// Told of every change.
     pub audit: Audit,
     /// Tells the time.
@@ -95,6 +105,7 @@ impl fmt::Debug for Api {
 struct Call<'a> {
     parts: &'a Parts,
     principal: &'a Principal,
+    caller: &'a Caller,
     peer: &'a Peer,
     query: Query,
     /// What stands for the names of its route, decoded.
@@ -109,8 +120,16 @@ struct Reply {
 }
 
 impl Api {
-    /// Answers a request of a proven caller.
-    pub async fn answer(&self, request: Request<Body>, principal: Arc<Principal>, peer: &Peer) -> Response<Body> {
+    /// Answers a request of a proven caller. `ask` gets the cluster's answer to what the authorizer wants to know.
+    pub async fn answer(
+        &self,
+        request: Request<Body>,
+        caller: impl Into<Caller>,
+        peer: &Peer,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+    ) -> Response<Body> {
+        let caller = caller.into();
+        let principal = &caller.principal;
         let (parts, body) = request.into_parts();
         let facts = facts(&parts);
         let decision = decision::serves(parts.uri.path());
@@ -122,21 +141,27 @@ impl Api {
         let served = if principal.privileges.is_workflow_restricted() {
             // Nothing here belongs to a workflow, not even what everybody may ask.
             let action = route::action(&parts.method, parts.uri.path()).unwrap_or(ANY_ACTION);
-            Err(Rejection::from(AuthorizeError::workflow(&principal, action)).into())
+            Err(Rejection::from(AuthorizeError::workflow(principal, action)).into())
         } else if decision {
-            decision::decide(self, &parts, &principal, peer)
+            decision::decide(self, &parts, principal, peer)
         } else {
-            self.serve(&parts, body, &principal, peer).await
+            self.serve(&parts, body, &caller, peer, ask).await
         };
         match served {
             Ok(response) => response,
             Err(failure) => {
                 if let Failure::Rejection(rejection) = &failure {
-                    self.note(rejection, &parts, &principal, peer);
+                    self.note(rejection, &parts, principal, peer);
                 }
                 failure.response(&facts)
             }
         }
+    }
+
+    /// Answers what needs no credentials: anybody may read public keys, where there are any.
+    #[must_use]
+    pub fn public(&self, parts: &Parts) -> Option<Response<Body>> {
+        (jwks::serves(parts.uri.path()) && !self.issuers.is_empty()).then(|| jwks::answer(self, parts))
     }
 
     /// Why a caller is not known, in the words for what it asks for here.
@@ -167,9 +192,11 @@ impl Api {
         &self,
         parts: &Parts,
         body: Body,
-        principal: &Principal,
+        caller: &Caller,
         peer: &Peer,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
     ) -> Result<Response<Body>, Failure> {
+        let principal = &caller.principal;
         let mut query = Query::parse(parts.uri.query().unwrap_or_default())?;
         query.flag("error_trace").map_err(|_| {
             let value = query.text("error_trace").unwrap_or_default();
@@ -185,7 +212,7 @@ impl Api {
             media::check_body(&parts.headers)?;
         }
         let endpoint = matched.route.endpoint;
-        let mut call = Call { parts, principal, peer, query, names: matched.names, body };
+        let mut call = Call { parts, principal, caller, peer, query, names: matched.names, body };
         if let (Endpoint::Keys, "GET") = (endpoint, parts.method.as_str()) {
             return self.keys(&mut call, filter.as_deref()).await;
         }
@@ -203,11 +230,13 @@ impl Api {
             (Endpoint::DelegatePki, _) => settings::delegate_pki(&mut call),
             (Endpoint::DisableProfile, _) => self.enable_profile(&mut call, false).await,
             (Endpoint::DisableUser, _) => self.enable_user(&mut call, false).await,
+            (Endpoint::Explain, _) => self.explain(&mut call, principal, ask).await,
             (Endpoint::EnableProfile, _) => self.enable_profile(&mut call, true).await,
             (Endpoint::EnableUser, _) => self.enable_user(&mut call, true).await,
             (Endpoint::Enroll, _) => settings::enroll(),
             (Endpoint::GrantKey, _) => self.grant_key(&mut call).await,
             (Endpoint::Key, _) => self.update_key(&mut call).await,
+            (Endpoint::InvalidateSessions, _) => self.invalidate_sessions(&mut call).await,
             (Endpoint::KeyCache, _) => keys::clear_cache(&mut call),
             (Endpoint::Keys, "DELETE") => self.invalidate_keys(&mut call).await,
             (Endpoint::Keys, _) => self.create_key(&mut call).await,
@@ -237,6 +266,9 @@ impl Api {
             (Endpoint::ServiceToken, "DELETE") => self.delete_service_token(&mut call).await,
             (Endpoint::NewServiceToken | Endpoint::ServiceToken, _) => self.create_service_token(&mut call).await,
             (Endpoint::ServiceTokenCache, _) => caches::clear_service_tokens(&mut call),
+            (Endpoint::Session, _) => self.session(&mut call).await,
+            (Endpoint::SessionById, _) => self.one_session(&mut call).await,
+            (Endpoint::Sessions, _) => self.list_sessions(&mut call).await,
             (Endpoint::Settings, "GET") => self.settings(&mut call).await,
             (Endpoint::Settings, _) => self.put_settings(&mut call).await,
             (Endpoint::SuggestProfiles, _) => self.suggest_profiles(&mut call).await,

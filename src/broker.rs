@@ -24,7 +24,7 @@ use crate::{
     listener::peer::{Peer, TlsFacts},
     model::Timestamp,
     renewal::{RenewError, Renewals, Stamp},
-    sessions::{Found, ProviderKind, Reason, Session, SessionId, Sessions},
+    sessions::{Ended, Found, ProviderKind, Reason, Session, SessionId, Sessions},
     store::SessionState,
     telemetry::{
         audit::{Audit, AuditEvent},
@@ -210,11 +210,7 @@ impl Broker {
     /// That of the store: the session lives.
     pub async fn end(&self, session: &Session, reason: Reason) -> Result<bool, crate::store::StoreError> {
         self.0.renewals.settled(&session.id).await;
-        let ended = self.0.sessions.end(&session.id, reason).await?;
-        if ended {
-            self.tell(session, "session_ended", Some(reason.as_str()));
-        }
-        Ok(ended)
+        self.0.sessions.end(&session.id, reason).await
     }
 
     /// Waits for renewals under way. No request may come any more.
@@ -314,18 +310,31 @@ impl Broker {
     }
 
     fn tell(&self, session: &Session, action: &'static str, reason: Option<&str>) {
-        let change = serde_json::json!({ "session": {
-            "id": session.id.short(), "provider": session.provider.kind.as_str(),
-        }});
-        self.0.parts.audit.record(&AuditEvent {
-            action,
-            user: Some(&session.username),
-            realm: Some(&session.realm),
-            reason,
-            change: Some(change),
-            ..AuditEvent::default()
-        });
+        tell(&self.0.parts.audit, session, action, reason);
     }
+}
+
+/// What is to be done whenever a session ends: auditors and metrics are told.
+#[must_use]
+pub fn ended(audit: Audit, metrics: Arc<Metrics>) -> Ended {
+    Arc::new(move |session, reason| {
+        metrics.sessions.ended(reason.as_str(), 1);
+        if let Some(session) = session {
+            tell(&audit, session, "session_ended", Some(reason.as_str()));
+        }
+    })
+}
+
+fn tell(audit: &Audit, session: &Session, action: &'static str, reason: Option<&str>) {
+    let change = serde_json::json!({ "id": session.id.short(), "provider": session.provider.kind.as_str() });
+    audit.record(&AuditEvent {
+        action,
+        user: Some(&session.username),
+        realm: Some(&session.realm),
+        reason,
+        change: Some(change),
+        ..AuditEvent::default()
+    });
 }
 
 /// Whether a session may be used on this connection.

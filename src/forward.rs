@@ -9,9 +9,7 @@ use tokio::time::Instant;
 use crate::{
     authorize::Permit,
     body::Body,
-    config::IdentityKind,
     upstream::{
-        Product,
         client::{Answered, Pool, SendError},
         upload::{Failure, Progress, Upload},
     },
@@ -19,6 +17,9 @@ use crate::{
 
 pub mod cookie;
 pub mod headers;
+pub mod identity;
+
+pub use identity::Identity;
 
 /// Why the cluster gave no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,9 @@ pub enum ForwardError {
     /// A user or role name that no header can carry. 503.
     #[error("the caller's name cannot be told to the cluster")]
     Unnameable,
+    /// No signature can be made. 503.
+    #[error("the caller's name cannot be signed at the moment")]
+    Unsigned,
     /// No host took a connection. 502.
     #[error("the cluster cannot be reached")]
     Unreachable,
@@ -71,53 +75,6 @@ pub fn head(parts: Parts, permit: &Permit, body: &Body) -> Request<()> {
         request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     request
-}
-
-/// Tells the cluster who calls, where it is configured to listen to that.
-///
-/// # Errors
-///
-/// [`ForwardError::Unnameable`]: the request must not go on in the gateway's own name.
-pub fn identify_caller(
-    headers: &mut HeaderMap,
-    permit: &Permit,
-    kind: &IdentityKind,
-    product: Product,
-) -> Result<(), ForwardError> {
-    let Some(principal) = permit.principal() else { return Ok(()) };
-    let name = || told(&principal.identity.username);
-    match kind {
-        IdentityKind::RunAs => {
-            // Each product ignores the other's header, and so would run the request as the gateway: a cluster that has
-            // not told what it is is shown both.
-            if product != Product::Elasticsearch {
-                headers.insert("opendistro_security_impersonate_as", name()?);
-            }
-            if product != Product::Opensearch {
-                headers.insert("es-security-runas-user", name()?);
-            }
-        }
-        IdentityKind::ProxyHeaders => {
-            let roles = &principal.identity.roles;
-            if roles.iter().any(|role| role.contains(',') || told(role).is_err()) {
-                return Err(ForwardError::Unnameable);
-            }
-            headers.insert("x-proxy-user", name()?);
-            let roles = HeaderValue::from_str(&roles.join(",")).map_err(|_| ForwardError::Unnameable)?;
-            headers.insert("x-proxy-roles", roles);
-        }
-        IdentityKind::Jwt(_) | IdentityKind::None => {}
-    }
-    Ok(())
-}
-
-/// A name as a header carries it. The cluster decodes other bytes as Latin-1 and trims blanks, and so would read
-/// somebody else's.
-fn told(name: &str) -> Result<HeaderValue, ForwardError> {
-    if name.is_empty() || name.trim() != name || !name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return Err(ForwardError::Unnameable);
-    }
-    HeaderValue::from_str(name).map_err(|_| ForwardError::Unnameable)
 }
 
 /// Sends one request. The permit is the proof that somebody judged it.

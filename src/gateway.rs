@@ -16,9 +16,9 @@ use crate::{
     broker::Broker,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
-    config::{Compatibility, IdentityKind, Limits, Reauthentication, Shape},
+    config::{Compatibility, Limits, Reauthentication, Shape},
     credential::{Chosen, CredentialError, Credentials, Provenance},
-    forward::{self, cookie, headers},
+    forward::{self, Identity, cookie, headers},
     framing,
     identify::{Evidence, IdentifyError, Realms},
     listener::{Handle, peer::Peer, watch::Activity},
@@ -95,7 +95,7 @@ pub struct Site {
     /// The sessions of its callers, in shape broker.
     pub broker: Option<Broker>,
     /// How it is told who calls.
-    pub identity: IdentityKind,
+    pub identity: Identity,
     /// Names that a sidecar takes in `Host`.
     pub hosts: Vec<String>,
 }
@@ -184,6 +184,10 @@ impl Door {
                 return Ok(self.own(shared.api.options(&parts), record));
             }
             bare
+        } else if route == Route::Gateway
+            && let Some(response) = shared.api.public(&parts)
+        {
+            return Ok(self.own(response, record));
         } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
             open
         } else if let Some(broker) = &self.site.broker {
@@ -215,8 +219,9 @@ impl Door {
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, std::mem::take(unread));
-                    let caller = Caller { principal, session: None, broker: None };
-                    let response = Box::pin(shared.api.answer(request, caller, peer)).await;
+                    let caller = Caller::from(principal);
+                    let response =
+                        Box::pin(shared.api.answer(request, caller, peer, async |permit| self.ask(permit).await)).await;
                     return Ok(self.own(response, record));
                 }
                 Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
@@ -246,7 +251,7 @@ impl Door {
         let mode = Mode::of(shared.compatibility, product);
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
-        forward::identify_caller(&mut parts.headers, &permit, &self.site.identity, product)?;
+        self.site.identity.tell(&mut parts.headers, &permit, product, || self.core.wall(Instant::now()))?;
         let (credential, background) = match session {
             Some((live, background)) => (Chosen::Session(live), background),
             None => (self.site.credentials.choose(&permit)?, false),

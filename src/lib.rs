@@ -21,6 +21,7 @@ pub mod compatibility;
 pub mod config;
 pub mod credential;
 pub mod demo;
+pub mod der;
 pub mod documents;
 pub mod fetch;
 pub mod forward;

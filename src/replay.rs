@@ -79,7 +79,7 @@ pub struct Again {
 #[derive(Debug)]
 enum Holding {
     /// There never was more than this.
-    Whole(Bytes, Option<Reserved>),
+    Whole { bytes: Bytes, _reserved: Option<Reserved> },
     /// A stream, and what was read of it.
     Streamed(Shared),
     /// There was no room.
@@ -144,10 +144,12 @@ impl Replays {
     #[must_use]
     pub fn tee(self: &Arc<Self>, body: Body) -> (Outgoing, Kept) {
         match body {
-            Body::Empty => (Outgoing::Plain(Body::Empty), Kept(Holding::Whole(Bytes::new(), None))),
+            Body::Empty => {
+                (Outgoing::Plain(Body::Empty), Kept(Holding::Whole { bytes: Bytes::new(), _reserved: None }))
+            }
             Body::Full(bytes) => {
                 let holding = match self.reserve(bytes.len() as u64) {
-                    Some(reserved) => Holding::Whole(bytes.clone(), Some(reserved)),
+                    Some(reserved) => Holding::Whole { bytes: bytes.clone(), _reserved: Some(reserved) },
                     None => Holding::Nothing,
                 };
                 (Outgoing::Plain(Body::Full(bytes)), Kept(holding))
@@ -185,7 +187,7 @@ impl Kept {
     #[must_use]
     pub fn is_held(&self) -> bool {
         match &self.0 {
-            Holding::Whole(..) => true,
+            Holding::Whole { .. } => true,
             Holding::Streamed(stream) => {
                 stream.borrow().as_ref().is_some_and(|stream| !matches!(stream.copy, Copy::Nothing))
             }
@@ -207,7 +209,7 @@ impl Kept {
     #[must_use]
     pub fn again(mut self) -> Option<Outgoing> {
         match std::mem::replace(&mut self.0, Holding::Nothing) {
-            Holding::Whole(bytes, _) => Some(Outgoing::Plain(Body::from(bytes))),
+            Holding::Whole { bytes, .. } => Some(Outgoing::Plain(Body::from(bytes))),
             Holding::Streamed(stream) => take(&stream)?.again().map(|again| Outgoing::Again(Box::new(again))),
             Holding::Nothing => None,
         }
@@ -218,7 +220,7 @@ impl Kept {
     pub fn rest(mut self) -> Body {
         match std::mem::replace(&mut self.0, Holding::Nothing) {
             Holding::Streamed(stream) => take(&stream).map_or(Body::Empty, |stream| stream.source),
-            Holding::Whole(..) | Holding::Nothing => Body::Empty,
+            Holding::Whole { .. } | Holding::Nothing => Body::Empty,
         }
     }
 }

@@ -111,7 +111,9 @@ impl Rejection {
             },
             Self::Authorize(AuthorizeError::NoSuchIndex(_)) => (StatusCode::NOT_FOUND, "index_not_found_exception"),
             Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
-            Self::Credential(CredentialError::ClientMismatch) | Self::Session(SessionError::OtherClient) => (StatusCode::BAD_GATEWAY, "refresh_client_mismatch"),
+            Self::Credential(CredentialError::ClientMismatch) | Self::Session(SessionError::OtherClient) => {
+                (StatusCode::BAD_GATEWAY, "refresh_client_mismatch")
+            }
             Self::Credential(CredentialError::Rejected)
             | Self::Login(LoginError::Rejected)
             | Self::Session(SessionError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),
@@ -122,7 +124,7 @@ impl Rejection {
                 | CredentialError::Unavailable
                 | CredentialError::UpstreamOpen,
             )
-            | Self::Forward(ForwardError::BodyLost | ForwardError::Unnameable)
+            | Self::Forward(ForwardError::BodyLost | ForwardError::Unnameable | ForwardError::Unsigned)
             | Self::Identify(IdentifyError::IssuerSilent | IdentifyError::Unavailable(_))
             | Self::Login(LoginError::Store(_) | LoginError::Transient(_))
             | Self::Session(SessionError::Busy | SessionError::Store(_) | SessionError::Transient { .. })
@@ -155,7 +157,9 @@ impl Rejection {
             Self::Session(SessionError::Over { status: ExpiredStatus::BadRequest, .. }) => {
                 (StatusCode::BAD_REQUEST, SECURITY)
             }
-            Self::Identify(IdentifyError::Throttled { .. }) | Self::Login(LoginError::Throttled { .. }) => (StatusCode::TOO_MANY_REQUESTS, SECURITY),
+            Self::Identify(IdentifyError::Throttled { .. }) | Self::Login(LoginError::Throttled { .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, SECURITY)
+            }
             Self::Authorize(AuthorizeError::Illegal(_))
             | Self::Framing(_)
             | Self::Identify(IdentifyError::Repeated { .. })

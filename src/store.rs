@@ -16,7 +16,7 @@ pub mod record;
 pub mod session;
 pub mod sqlite;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 
 pub use descriptors::Descriptors;

@@ -36,7 +36,8 @@ pub fn read(headers: &HeaderMap) -> Shown<'_> {
 
 /// Takes the cookie out, and leaves all others as they are.
 pub fn strip(headers: &mut HeaderMap) {
-    let is_own = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b';').any(|pair| own(pair.trim_ascii()).is_some());
+    let is_own =
+        |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b';').any(|pair| own(pair.trim_ascii()).is_some());
     if !headers.get_all(header::COOKIE).iter().any(is_own) {
         return;
     }
@@ -108,7 +109,9 @@ mod tests {
         for cookie in ["searchgate_session=", "searchgate_session=sgs_short", "searchgate_session=\"@\"", &long] {
             assert_eq!(read(&headers(&[text(cookie).as_bytes()])), Shown::Malformed, "{cookie}");
         }
-        for cookie in ["", "a=searchgate_session=@", "xsearchgate_session=@", "searchgate_session2=@", "searchgate_session"] {
+        for cookie in
+            ["", "a=searchgate_session=@", "xsearchgate_session=@", "searchgate_session2=@", "searchgate_session"]
+        {
             assert_eq!(read(&headers(&[text(cookie).as_bytes()])), Shown::Nothing, "{cookie}");
         }
     }
@@ -122,7 +125,8 @@ mod tests {
 
     #[test]
     fn the_cluster_sees_all_cookies_but_this_one() {
-        let mut sent = headers(&[text("a=b; searchgate_session=@; c=d").as_bytes(), text("searchgate_session=@").as_bytes()]);
+        let mut sent =
+            headers(&[text("a=b; searchgate_session=@; c=d").as_bytes(), text("searchgate_session=@").as_bytes()]);
         strip(&mut sent);
         assert_eq!(sent.get_all(header::COOKIE).iter().collect::<Vec<_>>(), ["a=b; c=d"]);
         let mut others = headers(&[b"a=b;c=d;"]);

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts};
 
-use super::{Door, answer::{Answer, Record}};
+use super::{
+    Door,
+    answer::{Answer, Record},
+};
 use crate::{
     api::{Api, Caller},
     body::Body,
@@ -101,10 +104,11 @@ impl Door {
                 (proven.map_err(|error| Api::refusal(error, &parts))?, None)
             }
         };
-        let ends = session.is_some() && parts.method == Method::DELETE && cookie::read(&parts.headers) != Shown::Nothing;
+        let ends =
+            session.is_some() && parts.method == Method::DELETE && cookie::read(&parts.headers) != Shown::Nothing;
         let request = Request::from_parts(parts, std::mem::take(unread));
         let caller = Caller { principal, session, broker: Some(broker.clone()) };
-        let response = api.answer(request, caller, peer).await;
+        let response = api.answer(request, caller, peer, async |permit| self.ask(permit).await).await;
         record.clears_cookie |= ends && response.status().is_success();
         Ok(self.own(response, record))
     }

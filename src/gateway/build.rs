@@ -8,9 +8,12 @@ use http::HeaderValue;
 use crate::{
     api::Api,
     authorize::Authorizer,
+    broker::{self, Broker, Parts},
     clock::Clock,
-    config::{Config, Realm, Shape, StoreConfig, StoreUrl},
+    cluster::Cluster,
+    config::{Config, Credential, Listener, Realm, Shape, StoreConfig, StoreUrl},
     credential::Credentials,
+    forward::identity::{Identity, KeyError},
     gateway::{Shared, Site},
     identify::{RealmError, Realms, Registers, cache::Revocations},
     keys::Keys,
@@ -64,6 +67,9 @@ pub enum StartError {
     /// The first password of `elastic` cannot be read.
     #[error("the bootstrap password cannot be read")]
     BootstrapFile(#[source] io::Error),
+    /// The key of an `identity` cannot be used.
+    #[error("identity `jwt`")]
+    IdentityKey(#[from] KeyError),
     /// An address cannot be listened on.
     #[error("cannot listen on [{address}]")]
     Listen {
@@ -140,6 +146,16 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         move || replays.held()
     });
     let authorizer = Authorizer::new(audit.clone(), clock.clone());
+    let identities = identities(config)?;
+    let sessions = Arc::new(Sessions::new(
+        store.clone(),
+        master_keys.clone(),
+        clock.clone(),
+        config.sessions.clone(),
+        config.invalidation.claim_ttl,
+        revocations.announce(),
+        broker::ended(audit.clone(), Arc::clone(&metrics)),
+    ));
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),
         authorizer: authorizer.clone(),
@@ -151,7 +167,9 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             roles,
             documents,
             service_accounts,
+            sessions: Arc::clone(&sessions),
             realms,
+            issuers: identities.iter().filter_map(Identity::issuer).map(Arc::clone).collect(),
             audit: audit.clone(),
             clock: clock.clone(),
             limits: Arc::clone(&limits),
@@ -166,33 +184,32 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         limits,
     });
     let credentials = Arc::new(Credentials::new(&config.upstream.credential));
-    let sites = config.listeners.iter().map(|listener| {
+    let brokers = Brokers { sessions: &sessions, revocations: &revocations, shared: &shared, config };
+    let common = brokers.of(&config.upstream.credential);
+    let sites = config.listeners.iter().zip(identities).map(|(listener, identity)| {
         let tls = listener
             .ssl
             .clone()
             .map(Reloading::new)
             .transpose()
             .map_err(|source| StartError::Tls { address: listener.address.to_string(), source })?;
+        let broker = match &listener.credential {
+            Some(own) => brokers.of(own),
+            None => common.clone(),
+        };
         let site = Site {
             shape: listener.shape,
+            broker: broker.filter(|_| listener.shape == Shape::Broker),
             credentials: listener
                 .credential
                 .as_ref()
                 .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own))),
-            identity: listener.identity.clone().unwrap_or_else(|| config.upstream.identity.clone()),
+            identity,
             hosts: listener.hosts.clone(),
         };
         Ok((Arc::new(site), tls.map(Arc::new)))
     });
     let sites = sites.collect::<Result<_, StartError>>()?;
-    let sessions = Arc::new(Sessions::new(
-        store.clone(),
-        master_keys.clone(),
-        clock.clone(),
-        config.sessions.clone(),
-        config.invalidation.claim_ttl,
-        revocations.announce(),
-    ));
     Ok(Built {
         shared,
         sites,
@@ -231,8 +248,45 @@ impl Built {
     /// whether the cluster refuses strangers.
     #[must_use]
     pub fn probe_credential(&self) -> Option<HeaderValue> {
-        let passing = self.sites.iter().any(|(site, _)| site.credentials.is_passthrough());
-        if passing { None } else { self.credentials.held().header().cloned() }
+        let passing = |site: &Site| site.credentials.is_passthrough() || site.broker.is_some();
+        if self.sites.iter().any(|(site, _)| passing(site)) { None } else { self.credentials.held().header().cloned() }
+    }
+}
+
+impl Built {
+    /// The sessions of listeners of shape broker; those of one suffice for what is done about all.
+    #[must_use]
+    pub fn brokers(&self) -> Vec<&Broker> {
+        self.sites.iter().filter_map(|(site, _)| site.broker.as_ref()).collect()
+    }
+}
+
+/// What brokers are made of.
+struct Brokers<'a> {
+    sessions: &'a Arc<Sessions>,
+    revocations: &'a Arc<Revocations>,
+    shared: &'a Shared,
+    config: &'a Config,
+}
+
+impl Brokers<'_> {
+    /// The broker of a credential `session`.
+    fn of(&self, credential: &Credential) -> Option<Broker> {
+        let Credential::Session { service } = credential else { return None };
+        let service = Arc::new(Credentials::new(&service.clone().into()));
+        let Self { sessions, revocations, shared, config } = self;
+        let cluster = Cluster::new(Arc::clone(&shared.upstream), service, config.reauthentication.refresh_timeout);
+        let parts = Parts {
+            revocations: Arc::clone(revocations),
+            clock: shared.clock.clone(),
+            metrics: Arc::clone(&shared.metrics),
+            audit: shared.audit.clone(),
+            sessions: config.sessions.clone(),
+            renewal: config.reauthentication.clone(),
+            throttle: config.authentication.throttle.clone(),
+            capacity: config.api_keys.cache_entries,
+        };
+        Some(Broker::new(Arc::clone(sessions), cluster, parts))
     }
 }
 
@@ -261,6 +315,19 @@ fn master_keys(store: &StoreConfig) -> Result<MasterKeys, MasterKeyError> {
         // With PostgreSQL a file is required.
         (None, StoreUrl::Memory | StoreUrl::Postgres(_)) => Ok(MasterKeys::ephemeral()),
     }
+}
+
+/// What each listener tells the cluster of its callers. Those without an identity of their own share the upstream's.
+///
+/// # Errors
+///
+/// [`KeyError`].
+fn identities(config: &Config) -> Result<Vec<Identity>, KeyError> {
+    let tokens = config.api_keys.cache_entries;
+    let shared = Identity::new(&config.upstream.identity, tokens)?;
+    let of =
+        |listener: &Listener| listener.identity.as_ref().map_or(Ok(shared.clone()), |own| Identity::new(own, tokens));
+    config.listeners.iter().map(of).collect()
 }
 
 /// Half the cores: a flood of passwords must leave the data threads theirs.

@@ -1,7 +1,5 @@
 //! What follows a 401: it is examined, the credential renewed, and the request sent again, once.
 
-use std::sync::Arc;
-
 use http::{Request, Response, StatusCode, response::Parts};
 use tokio::time::Instant;
 
@@ -10,10 +8,10 @@ use crate::{
     authorize::Permit,
     body::Body,
     broker::Visit,
-    credential::{Chosen, CredentialError, live::Live},
+    credential::{Chosen, CredentialError},
     forward::ForwardError,
-    reauthenticate::{self, Class, Facts, Next, Unrenewed, classify, classify::PEEK},
     listener::peer::Peer,
+    reauthenticate::{self, Class, Facts, Next, Unrenewed, classify, classify::PEEK},
     renewal::RenewError,
     replay::Kept,
     respond::{Reason, Rejection},
@@ -55,6 +53,10 @@ impl Door {
     ) -> Result<Received, Rejection> {
         let metrics = &self.core.shared.metrics;
         let Some(again) = again else {
+            if self.site.identity.signs(permit) {
+                metrics.upstream_credential_rejected();
+                return Err(CredentialError::Rejected.into()); // another token would be signed with the same key
+            }
             metrics.upstream_401("not_ours");
             return Ok(answered); // D4, D6
         };
@@ -69,7 +71,7 @@ impl Door {
             status: StatusCode::UNAUTHORIZED,
             provenance: again.credential.provenance(),
             second: false,
-            moved: self.later(&again.credential).is_some(),
+            moved: self.is_moved(&again.credential),
             renewable: self.is_renewable(&again.credential, peer),
             class: refusal.class,
             needs_login: false,
@@ -84,7 +86,7 @@ impl Door {
             };
         }
         let waits = matches!(next, Next::Replay | Next::Recover | Next::RecoverAndAskAgain);
-        let renewed = if waits { Some(self.renew(&again, peer, record).await) } else { None };
+        let renewed = if waits { Some(self.renew(&again, peer, facts.moved, record).await) } else { None };
         match (next, renewed) {
             (Next::Recover | Next::Replay, Some(Ok(fresh))) => {
                 drop(refusal);
@@ -124,11 +126,12 @@ impl Door {
         }
     }
 
-    /// D9: what another request renewed meanwhile.
-    fn later(&self, credential: &Chosen) -> Option<Arc<Live>> {
+    /// D9: whether what was refused has been replaced since.
+    fn is_moved(&self, credential: &Chosen) -> bool {
         match (credential, &self.site.broker) {
-            (Chosen::Session(live), Some(broker)) => broker.later(live),
-            _ => None,
+            (Chosen::Gateway(held), _) => self.site.credentials.held().generation != held.generation,
+            (Chosen::Session(live), Some(broker)) => broker.later(live).is_some(),
+            _ => false,
         }
     }
 
@@ -223,7 +226,7 @@ impl Door {
     }
 
     /// Renews what was refused, for as long as the request may wait for it.
-    async fn renew(&self, again: &Again, peer: &Peer, record: &Record) -> Result<Chosen, Unrenewed> {
+    async fn renew(&self, again: &Again, peer: &Peer, moved: bool, record: &Record) -> Result<Chosen, Unrenewed> {
         let patience = self.left(again, record).min(self.core.shared.recovery.max_wait);
         let visit = Visit { peer, background: again.background };
         let renewed = tokio::time::timeout(patience, renew(&self.site, &again.credential, visit)).await;
@@ -232,6 +235,7 @@ impl Door {
             return renewed; // counted where it is known who did it
         }
         let outcome = match renewed {
+            Ok(_) if moved => "current_token",
             Ok(_) => "refreshed",
             Err(Unrenewed::Expired) => "expired",
             Err(Unrenewed::Transient) => "transient",

@@ -1,4 +1,5 @@
 use http_body_util::BodyExt as _;
+use proptest::prelude::*;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -189,11 +190,37 @@ async fn the_length_of_what_is_sent_again_is_known_where_it_was() {
     assert_eq!(replays.tee(source).0.size_hint().exact(), None);
     let mut stream = Some(sent(&replays, &body, 5000).await.again().unwrap());
     let Some(Outgoing::Again(again)) = &mut stream else { panic!("it is in a file") };
-    again.rest = Body::from("the rest");
+    again.rest = Body::from("the rest".to_owned());
     let again = stream.unwrap();
     assert_eq!(again.size_hint().exact(), Some(body.len() as u64 + 8));
     assert!(!again.is_end_stream());
     assert_eq!(again.collect().await.unwrap().to_bytes().len(), body.len() + 8);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn wherever_a_first_sending_is_stopped_the_second_is_the_whole_body(
+        length in 0..600 * KB, piece in 1..50 * KB, stop in 0..40_usize, memory in 0..200 * KB,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let replays = replays(memory, 1000 * KB, 1000 * KB);
+            let body = bytes(length);
+            let pieces: Vec<_> = body.chunks(piece.max(length / 100)).map(Bytes::copy_from_slice).collect();
+            let (feed, source) = mpsc::channel(pieces.len().max(1));
+            for piece in pieces {
+                feed.send(Ok(piece)).await.unwrap();
+            }
+            drop(feed);
+            let (mut first, kept) = replays.tee(Body::Made(source));
+            for _ in 0..stop {
+                let _piece = first.frame().await;
+            }
+            assert!(again(kept).await == body);
+            settled(&replays).await;
+        });
+    }
 }
 
 /// Writers that nobody waits for any more let go too.

@@ -18,6 +18,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("fetch", &[]),
     ("framing", &[]),
     ("path", &[]),
+    ("der", &[]),
     ("pem", &[]),
     ("scan", &[]),
     ("demo", &["body", "path"]),
@@ -39,6 +40,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         "identify",
         &[
             "fetch",
+            "der",
             "service_accounts",
             "documents",
             "users",
@@ -57,13 +59,14 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("cluster", &["credential", "fetch", "upstream"]),
     ("broker", &["cluster", "credential", "identify", "listener", "renewal", "sessions", "store"]),
     ("compatibility", &["body", "listener", "upstream"]),
-    ("forward", &["authorize", "credential", "upstream", "listener", "body"]),
+    ("forward", &["authorize", "credential", "sessions", "upstream", "listener", "body", "der"]),
     ("reauthenticate", &["credential"]),
     (
         "respond",
         &[
             "authorize",
             "body",
+            "broker",
             "credential",
             "forward",
             "framing",
@@ -77,6 +80,10 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "api",
         &[
+            "broker",
+            "credential",
+            "forward",
+            "sessions",
             "documents",
             "roles",
             "role_mappings",
@@ -87,6 +94,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "service_accounts",
             "identify",
             "authorize",
+            "forward",
             "respond",
             "store",
             "passwords",

@@ -178,7 +178,8 @@ pub struct Jwt {
     #[schemars(with = "String")]
     pub audience: String,
     /// Claim that holds the roles.
-    #[serde(default = "roles")]
+    #[serde(default = "roles", with = "text::name")]
+    #[schemars(with = "String")]
     pub roles_claim: String,
 }
 

@@ -91,9 +91,9 @@ pub(super) async fn end(pool: PgPool, end: SessionEnd) -> Result<Vec<SessionReco
         return Ok(ended);
     }
     sqlx::query(
-        "WITH ended AS (DELETE FROM sessions WHERE id = ANY($1) RETURNING id, generation, content)
+        "WITH ended AS (DELETE FROM sessions WHERE id = ANY($1) RETURNING *)
          INSERT INTO revocations (session, generation, content, cause, created_at, due_at, attempts)
-         SELECT id, generation, content, $2, $3, $3, 0 FROM ended",
+         SELECT id, generation, content, $2, $3, $3, 0 FROM ended ORDER BY ended.created_at DESC, id DESC",
     )
     .bind(ended.iter().map(|session| session.id.to_vec()).collect::<Vec<_>>())
     .bind(&*end.cause)
