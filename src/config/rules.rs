@@ -60,18 +60,6 @@ pub(super) fn unsupported(config: &Config) -> Vec<Problem> {
     let mut refuse = |path: String, what: &str| {
         problems.push(Problem::at(&path, format!("{what} cannot be served by this version yet")));
     };
-    let credentials = config
-        .listeners
-        .iter()
-        .enumerate()
-        .map(|(index, listener)| (format!("listeners.{index}"), listener.credential.as_ref()));
-    let upstream = ("upstream".to_owned(), Some(&config.upstream.credential));
-    for (path, credential) in credentials.chain([upstream]) {
-        match credential {
-            Some(Credential::Oauth2(_)) => refuse(format!("{path}.credential.kind"), "credential `oauth2`"),
-            _ => {}
-        }
-    }
     for (index, realm) in config.authentication.realms.iter().enumerate() {
         if let Realm::Cluster { .. } = realm {
             refuse(format!("authentication.realms.{index}.type"), "realm `cluster`");

@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     cluster::Cluster,
     config::{Config, Credential, Listener, Realm, Shape, StoreConfig, StoreUrl},
-    credential::Credentials,
+    credential::{Credentials, Means},
     forward::identity::{Identity, KeyError},
     gateway::{Shared, Site},
     identify::{RealmError, Realms, Registers, cache::Revocations},
@@ -183,7 +183,8 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         compatibility: config.upstream.compatibility,
         limits,
     });
-    let credentials = Arc::new(Credentials::new(&config.upstream.credential));
+    let means = Means { config, clock, metrics: &shared.metrics, sessions: &sessions };
+    let credentials = Arc::new(Credentials::new(&config.upstream.credential, &means));
     let brokers = Brokers { sessions: &sessions, revocations: &revocations, shared: &shared, config };
     let common = brokers.of(&config.upstream.credential);
     let sites = config.listeners.iter().zip(identities).map(|(listener, identity)| {
@@ -203,7 +204,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             credentials: listener
                 .credential
                 .as_ref()
-                .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own))),
+                .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own, &means))),
             identity,
             hosts: listener.hosts.clone(),
         };
@@ -244,6 +245,12 @@ impl Built {
         Ok(())
     }
 
+    /// Every credential once: the common one, then those that listeners have of their own.
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credentials>> {
+        let own = self.sites.iter().map(|(site, _)| &site.credentials);
+        std::iter::once(&self.credentials).chain(own.filter(|own| !Arc::ptr_eq(own, &self.credentials)))
+    }
+
     /// The `Authorization` that probes show the cluster. None where callers pass through: a probe must then learn
     /// whether the cluster refuses strangers.
     #[must_use]
@@ -273,7 +280,7 @@ impl Brokers<'_> {
     /// The broker of a credential `session`.
     fn of(&self, credential: &Credential) -> Option<Broker> {
         let Credential::Session { service } = credential else { return None };
-        let service = Arc::new(Credentials::new(&service.clone().into()));
+        let service = Arc::new(Credentials::service(service));
         let Self { sessions, revocations, shared, config } = self;
         let cluster = Cluster::new(Arc::clone(&shared.upstream), service, config.reauthentication.refresh_timeout);
         let parts = Parts {

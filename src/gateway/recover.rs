@@ -13,7 +13,7 @@ use crate::{
     listener::peer::Peer,
     reauthenticate::{self, Class, Facts, Next, Unrenewed, classify, classify::PEEK},
     renewal::RenewError,
-    replay::Kept,
+    replay::{Kept, Outgoing},
     respond::{Reason, Rejection},
     upstream::{
         client::Lease,
@@ -23,13 +23,13 @@ use crate::{
 
 /// What is kept of a request whose credential can be renewed.
 pub(super) struct Again {
-    pub(super) credential: Chosen,
+    credential: Chosen,
     /// Whether it is no sign of its session's user.
-    pub(super) background: bool,
-    pub(super) head: Request<()>,
-    pub(super) kept: Kept,
+    background: bool,
+    head: Request<()>,
+    kept: Kept,
     /// When it was first sent.
-    pub(super) sent: Instant,
+    sent: Instant,
 }
 
 /// A 401, and what it is about.
@@ -42,6 +42,26 @@ struct Refusal {
 }
 
 impl Door {
+    /// Keeps what a second attempt needs, where a refusal may be mended; elsewhere nothing is copied.
+    pub(super) fn keep(
+        &self,
+        (credential, background): (&Chosen, bool),
+        head: &Request<()>,
+        body: Body,
+    ) -> (Outgoing, Option<Again>) {
+        let renewable = match credential {
+            Chosen::Client | Chosen::None => false,
+            Chosen::Gateway(_) => self.site.credentials.can_be_replaced(),
+            Chosen::Session(_) => true,
+        };
+        if !renewable {
+            return (Outgoing::Plain(body), None);
+        }
+        let (body, kept) = self.core.shared.replays.tee(body);
+        let (credential, head, sent) = (credential.clone(), head.clone(), Instant::now());
+        (body, Some(Again { credential, background, head, kept, sent }))
+    }
+
     /// Judges a 401 and does what the judgement says. `unread` gets what a client still sends that is not sent on.
     pub(super) async fn refused(
         &self,
@@ -53,11 +73,11 @@ impl Door {
     ) -> Result<Received, Rejection> {
         let metrics = &self.core.shared.metrics;
         let Some(again) = again else {
+            metrics.upstream_401("not_ours");
             if self.site.identity.signs(permit) {
                 metrics.upstream_credential_rejected();
                 return Err(CredentialError::Rejected.into()); // another token would be signed with the same key
             }
-            metrics.upstream_401("not_ours");
             return Ok(answered); // D4, D6
         };
         again.kept.pause();
@@ -106,15 +126,6 @@ impl Door {
                 self.conclude(Next::AskAgain, refusal, again, unread)
             }
             (next, _) => self.conclude(next, refusal, again, unread),
-        }
-    }
-
-    /// Whether a refusal of `credential` may be mended, so that its request is worth keeping.
-    pub(super) fn can_be_renewed(&self, credential: &Chosen) -> bool {
-        match credential {
-            Chosen::Client | Chosen::None => false,
-            Chosen::Gateway(_) => self.site.credentials.can_be_replaced(),
-            Chosen::Session(_) => self.site.broker.is_some(),
         }
     }
 
@@ -184,17 +195,7 @@ impl Door {
         drop(limits);
         record.progress = progress;
         let answered = self.attempt(permit, &fresh, again.head.map(|()| upload), patience, record).await?;
-        let facts = Facts {
-            status: answered.0.status(),
-            provenance: fresh.provenance(),
-            second: true,
-            moved: false,
-            renewable: true,
-            class: Class::Unknown,
-            needs_login: false,
-            replayable: false,
-            in_time: false,
-        };
+        let facts = Facts::of_second(answered.0.status(), fresh.provenance());
         if facts.status == StatusCode::UNAUTHORIZED {
             self.core.shared.metrics.reauthentication(provider(&fresh), "retry_rejected");
         }

@@ -51,12 +51,21 @@ pub async fn run(
     }
     tasks.spawn(admin::serve(socket, Arc::clone(&operator), metrics, stop.clone()));
 
+    for credentials in built.credentials() {
+        tasks.spawn(Arc::clone(credentials).watch(stop.clone()));
+    }
     let credential: health::ProbeCredential = {
         let built = Arc::clone(&built);
         Arc::new(move || built.probe_credential())
     };
     tokio::select! {
-        () = health::probe_all(&built.shared.upstream, &credential) => {}
+        () = async {
+            // The first request finds a token, unless the endpoint keeps silent.
+            for credentials in built.credentials() {
+                credentials.settle().await;
+            }
+            health::probe_all(&built.shared.upstream, &credential).await;
+        } => {}
         () = end(&mut signals) => return Ok(Drained::Clean),
     }
     let serving = Serving::start(&built, &config, data_threads())?;
@@ -98,9 +107,17 @@ pub async fn run(
         drained = serving.drain(PATIENCE) => drained,
         () = end(&mut signals) => Drained::Cut,
     };
-    // A pair that the cluster has given must not be lost.
-    for broker in built.brokers() {
-        broker.drain().await;
+    if drained == Drained::Clean {
+        // A pair that the cluster has given must not be lost.
+        let renewals = async {
+            for broker in built.brokers() {
+                broker.drain().await;
+            }
+        };
+        tokio::select! {
+            () = renewals => {}
+            () = end(&mut signals) => {}
+        }
     }
     stop.cancel();
     tasks.close();

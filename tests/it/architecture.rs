@@ -55,7 +55,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("authorize", &["identify", "body", "path", "scan"]),
-    ("credential", &["authorize", "fetch", "sessions", "upstream"]),
+    ("credential", &["authorize", "fetch", "sessions", "store", "upstream"]),
     ("cluster", &["credential", "fetch", "upstream"]),
     ("broker", &["cluster", "credential", "identify", "listener", "renewal", "sessions", "store"]),
     ("compatibility", &["body", "listener", "upstream"]),
