@@ -4,7 +4,7 @@ use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -191,7 +191,7 @@ impl Door {
             open
         } else if let Some(broker) = &self.site.broker {
             if route != Route::Cluster {
-                return Box::pin(self.serve_own(broker, parts, unread, peer, record)).await;
+                return Box::pin(self.serve_own(broker, route, (parts, unread), peer, record)).await;
             }
             let own = match self.visitor(broker, &mut parts, peer, record).await? {
                 Visitor::Session { live, background } => {
@@ -204,7 +204,7 @@ impl Door {
             };
             Permit::broker(self.site.shape, own).ok_or(IdentifyError::Missing)?
         } else {
-            match self.identify(&parts, peer, record).await {
+            match self.identify(&parts, route, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
                     let client = peer.client_ip(&parts.headers);
                     let asked = Asked {
@@ -236,11 +236,7 @@ impl Door {
 
         let judged = permit.take_judged();
         if permit.has_read() {
-            parts.headers.remove(header::CONTENT_ENCODING);
-            match http_body::Body::size_hint(unread).exact() {
-                Some(length) => drop(parts.headers.insert(header::CONTENT_LENGTH, length.into())),
-                None => drop(parts.headers.remove(header::CONTENT_LENGTH)),
-            }
+            reframe(&mut parts.headers, unread);
         }
         if let Some(judged) = &judged {
             if matches!(unread, Body::Empty)
@@ -310,11 +306,12 @@ impl Door {
     async fn identify(
         &self,
         parts: &Parts,
+        route: Route,
         peer: &Peer,
         record: &mut Record,
     ) -> Result<Arc<Principal>, crate::identify::IdentifyError> {
         let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let strangers_pass = self.site.credentials.is_passthrough();
+        let strangers_pass = route == Route::Cluster && self.site.credentials.is_passthrough();
         let evidence = Evidence { method: &parts.method, headers: &parts.headers, target, peer, strangers_pass };
         let known = self.core.shared.realms.recall(&evidence, self.core.wall(record.started));
         self.core.counters.identity_cache(known.is_some());
@@ -404,6 +401,15 @@ impl Door {
 /// A body that was broken off is refused for what was wrong with it.
 fn whole(error: Rejection, judged: Option<&Judged>) -> Rejection {
     judged.and_then(Judged::take_error).map_or(error, Rejection::from)
+}
+
+/// The headers of a body that was judged here are those of what is sent on.
+fn reframe(headers: &mut HeaderMap, body: &Body) {
+    headers.remove(header::CONTENT_ENCODING);
+    match http_body::Body::size_hint(body).exact() {
+        Some(length) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
+        None => drop(headers.remove(header::CONTENT_LENGTH)),
+    }
 }
 
 /// Reads on, for a while, what a refused client is still sending: a connection that is closed over unread bytes is

@@ -128,7 +128,7 @@ impl Rejection {
                 | CredentialError::UpstreamOpen,
             )
             | Self::Forward(ForwardError::BodyLost | ForwardError::Unnameable | ForwardError::Unsigned)
-            | Self::Identify(IdentifyError::IssuerSilent | IdentifyError::Unavailable(_))
+            | Self::Identify(IdentifyError::Silent | IdentifyError::Unavailable(_))
             | Self::Login(LoginError::Store(_) | LoginError::Transient(_))
             | Self::Session(SessionError::Busy | SessionError::Store(_) | SessionError::Transient { .. })
             | Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),

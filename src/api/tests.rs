@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     config::Config,
-    identify::Registers,
+    identify::{AskCluster, AskError, Registers},
     model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp},
     passwords::Passwords,
     privileges::Privileges,
@@ -26,7 +26,8 @@ pub(super) fn api() -> Api {
     let clock = Clock::anchored(Timestamp::from_millis(1_800_000_000_000));
     let mut config = Config::default();
     config.api_keys.max_per_owner = 100;
-    let registers = Registers::new(&store, Passwords::start(1, 4), &clock, &config);
+    let nobody = AskCluster::new(|_| Box::pin(async { Err(AskError::Refused) }), Vec::new());
+    let registers = Registers::new(&store, &Arc::default(), Passwords::start(1, 4), nobody, &clock, &config);
     let Registers { users, keys, tokens, roles, documents, service_accounts, .. } = registers.clone();
     let realms = Realms::new(&config.authentication, 100, registers, clock.clone(), Metrics::new(&[]), Audit::off());
     Api {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::config::{
-    Config, Credential, GrantType, IdentityKind, Jwt, ListenAddress, Listener, MAX_HOSTS, Oauth2, Problem, Realm,
-    Shape, StoreUrl,
+    Config, Credential, GrantType, IdentityKind, ListenAddress, Listener, MAX_HOSTS, Oauth2, Problem, Realm, Shape,
+    StoreUrl,
 };
 
 /// The cluster's reuse window for refresh tokens: `transparent-reauthentication.md` section 6.1.
@@ -60,11 +60,6 @@ pub(super) fn unsupported(config: &Config) -> Vec<Problem> {
     let mut refuse = |path: String, what: &str| {
         problems.push(Problem::at(&path, format!("{what} cannot be served by this version yet")));
     };
-    for (index, realm) in config.authentication.realms.iter().enumerate() {
-        if let Realm::Cluster { .. } = realm {
-            refuse(format!("authentication.realms.{index}.type"), "realm `cluster`");
-        }
-    }
     if config.enrollment.enabled {
         refuse("enrollment.enabled".into(), "enrollment");
     }
@@ -172,19 +167,8 @@ fn pair(credential: &Credential, identity: &IdentityKind, path: &str, problems: 
     }
 }
 
-/// Identities that sign, with their paths.
-pub(super) fn signing(config: &Config) -> impl Iterator<Item = (String, &Jwt)> {
-    let listeners = config.listeners.iter().enumerate();
-    let own =
-        listeners.filter_map(|(index, own)| Some((format!("listeners.{index}.identity"), own.identity.as_ref()?)));
-    own.chain([("upstream.identity".to_owned(), &config.upstream.identity)]).filter_map(|(path, kind)| match kind {
-        IdentityKind::Jwt(jwt) => Some((path, jwt)),
-        _ => None,
-    })
-}
-
 fn identities(config: &Config, problems: &mut Vec<Problem>) {
-    for (path, jwt) in signing(config) {
+    for (path, jwt) in config.signing() {
         if ["iss", "sub", "aud", "iat", "nbf", "exp"].contains(&&*jwt.roles_claim) {
             problems.push(Problem::at(&format!("{path}.roles_claim"), "is a claim that says something else already"));
         }

@@ -16,6 +16,7 @@ use crate::{
     forward::cookie::{self, Shown},
     identify::IdentifyError,
     listener::peer::Peer,
+    path::Route,
     respond::Rejection,
     sessions::{PREFIX, SessionId},
 };
@@ -86,8 +87,8 @@ impl Door {
     pub(super) async fn serve_own(
         &self,
         broker: &Broker,
-        mut parts: Parts,
-        unread: &mut Body,
+        route: Route,
+        (mut parts, unread): (Parts, &mut Body),
         peer: &Peer,
         record: &mut Record,
     ) -> Result<Response<Answer>, Rejection> {
@@ -100,7 +101,7 @@ impl Door {
         let (principal, session) = match self.visitor(broker, &mut parts, peer, record).await? {
             Visitor::Session { live, .. } => (Arc::clone(&live.principal), Some(live)),
             Visitor::Stranger { .. } => {
-                let proven = self.identify(&parts, peer, record).await;
+                let proven = self.identify(&parts, route, peer, record).await;
                 (proven.map_err(|error| Api::refusal(error, &parts))?, None)
             }
         };

@@ -10,12 +10,12 @@ use crate::{
     authorize::Authorizer,
     broker::{self, Broker, Parts},
     clock::Clock,
-    cluster::Cluster,
+    cluster::{Authenticated, CallError, Cluster},
     config::{Config, Credential, Listener, Realm, Shape, StoreConfig, StoreUrl},
     credential::{Credentials, Means},
     forward::identity::{Identity, KeyError},
     gateway::{Shared, Site},
-    identify::{RealmError, Realms, Registers, cache::Revocations},
+    identify::{AskCluster, AskError, Asking, RealmError, Realms, Registers, Told, cache::Revocations},
     keys::Keys,
     listener::tls::{Reloading, ServerTlsError},
     passwords::Passwords,
@@ -123,15 +123,29 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
     let master_keys = master_keys(&config.store)?;
     let audit = Audit::open(&config.logging.audit, clock.clone()).map_err(StartError::Audit)?;
     let passwords = Passwords::start(hashing_threads(), HASHING_QUEUE);
-    let registers = Registers::new(&store, passwords.clone(), clock, config);
     let metrics = Metrics::new(&config.upstream.hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
     telemetry.observe(&metrics);
     if let Some(lost) = audit.lost() {
         metrics.lost_lines("audit", lost);
     }
-    let Registers { users, keys, tokens, roles, documents, service_accounts, revocations, .. } = registers.clone();
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
     let upstream = Arc::new(Upstream::new(&config.upstream, Arc::clone(&metrics))?);
+    let revocations = Arc::new(Revocations::default());
+    let sessions = Arc::new(Sessions::new(
+        store.clone(),
+        master_keys.clone(),
+        clock.clone(),
+        config.sessions.clone(),
+        config.invalidation.claim_ttl,
+        revocations.announce(),
+        broker::ended(audit.clone(), Arc::clone(&metrics)),
+    ));
+    let means = Means { config, clock, metrics: &metrics, sessions: &sessions };
+    let credentials = Arc::new(Credentials::new(&config.upstream.credential, &means));
+    let cluster =
+        Cluster::new(Arc::clone(&upstream), Arc::clone(&credentials), config.reauthentication.refresh_timeout);
+    let registers = Registers::new(&store, &revocations, passwords.clone(), ask(cluster, config), clock, config);
+    let Registers { users, keys, tokens, roles, documents, service_accounts, .. } = registers.clone();
     let realms = Arc::new(Realms::new(
         &config.authentication,
         config.api_keys.cache_entries,
@@ -147,15 +161,6 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
     });
     let authorizer = Authorizer::new(audit.clone(), clock.clone());
     let identities = identities(config)?;
-    let sessions = Arc::new(Sessions::new(
-        store.clone(),
-        master_keys.clone(),
-        clock.clone(),
-        config.sessions.clone(),
-        config.invalidation.claim_ttl,
-        revocations.announce(),
-        broker::ended(audit.clone(), Arc::clone(&metrics)),
-    ));
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),
         authorizer: authorizer.clone(),
@@ -175,7 +180,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             limits: Arc::clone(&limits),
         },
         clock: clock.clone(),
-        metrics,
+        metrics: Arc::clone(&metrics),
         audit,
         upstream,
         replays,
@@ -183,8 +188,6 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         compatibility: config.upstream.compatibility,
         limits,
     });
-    let means = Means { config, clock, metrics: &shared.metrics, sessions: &sessions };
-    let credentials = Arc::new(Credentials::new(&config.upstream.credential, &means));
     let brokers = Brokers { sessions: &sessions, revocations: &revocations, shared: &shared, config };
     let common = brokers.of(&config.upstream.credential);
     let sites = config.listeners.iter().zip(identities).map(|(listener, identity)| {
@@ -322,6 +325,23 @@ fn master_keys(store: &StoreConfig) -> Result<MasterKeys, MasterKeyError> {
         // With PostgreSQL a file is required.
         (None, StoreUrl::Memory | StoreUrl::Postgres(_)) => Ok(MasterKeys::ephemeral()),
     }
+}
+
+/// How realms ask the cluster whom it takes somebody for.
+fn ask(cluster: Cluster, config: &Config) -> AskCluster {
+    let cluster = Arc::new(cluster);
+    let own = config.signing().map(|(_, jwt)| jwt.issuer.as_str().into()).collect();
+    let ask = move |authorization: HeaderValue| -> Asking {
+        let cluster = Arc::clone(&cluster);
+        Box::pin(async move {
+            match cluster.authenticate(&authorization).await {
+                Ok(Authenticated { identity, document, .. }) => Ok(Told { identity, document }),
+                Err(CallError::Refused) => Err(AskError::Refused),
+                Err(CallError::Transient(trouble)) => Err(AskError::Silent(trouble.into())),
+            }
+        })
+    };
+    AskCluster::new(ask, own)
 }
 
 /// What each listener tells the cluster of its callers. Those without an identity of their own share the upstream's.

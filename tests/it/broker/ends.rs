@@ -117,7 +117,6 @@ async fn the_status_of_an_expired_session_is_as_configured() {
     .await;
 }
 
-
 #[tokio::test]
 async fn what_the_cluster_could_not_be_told_is_told_later() {
     on_one_thread(async {

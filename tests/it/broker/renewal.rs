@@ -279,4 +279,3 @@ async fn t29_a_refused_identity_of_the_gateway_is_a_502_and_ends_no_session() {
     })
     .await;
 }
-
