@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     cluster::{CallError, Cluster},
     config::{self, Reauthentication},
-    credential::live::Live,
+    credential::{Credentials, live::Live},
     identify::{
         cache::{Begun, Cache, Digest, Revocations, Subject},
         throttle::Throttle,
@@ -59,6 +59,8 @@ struct Inner {
 /// What a broker is made with.
 #[derive(Clone, Debug)]
 pub struct Parts {
+    /// The gateway's own identity at the cluster, which all pairs are bound to.
+    pub service: Arc<Credentials>,
     /// What was revoked, here and elsewhere.
     pub revocations: Arc<Revocations>,
     /// Tells the time.
@@ -110,6 +112,12 @@ impl Broker {
     #[must_use]
     pub fn sessions(&self) -> &Arc<Sessions> {
         &self.0.sessions
+    }
+
+    /// The gateway's own identity at the cluster.
+    #[must_use]
+    pub fn service(&self) -> &Arc<Credentials> {
+        &self.0.parts.service
     }
 
     /// The session of that handle if it is in memory at `now` and needs nothing. No lock.

@@ -36,6 +36,8 @@ pub struct Built {
     pub shared: Arc<Shared>,
     /// A site and its TLS for each listener, in the order of the configuration.
     pub sites: Vec<(Arc<Site>, Option<Arc<Reloading>>)>,
+    /// The sessions of listeners of shape broker, each once; one suffices for what is done about all.
+    pub brokers: Vec<Broker>,
     /// What the cluster is shown where a listener does not say otherwise.
     pub credentials: Arc<Credentials>,
     /// Durable state.
@@ -188,8 +190,9 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         compatibility: config.upstream.compatibility,
         limits,
     });
-    let brokers = Brokers { sessions: &sessions, revocations: &revocations, shared: &shared, config };
-    let common = brokers.of(&config.upstream.credential);
+    let office = Office { sessions: &sessions, revocations: &revocations, shared: &shared, config };
+    let common = office.of(&config.upstream.credential);
+    let mut brokers: Vec<Broker> = common.iter().cloned().collect();
     let sites = config.listeners.iter().zip(identities).map(|(listener, identity)| {
         let tls = listener
             .ssl
@@ -198,7 +201,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             .transpose()
             .map_err(|source| StartError::Tls { address: listener.address.to_string(), source })?;
         let broker = match &listener.credential {
-            Some(own) => brokers.of(own),
+            Some(own) => office.of(own).inspect(|own| brokers.push(own.clone())),
             None => common.clone(),
         };
         let site = Site {
@@ -217,6 +220,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
     Ok(Built {
         shared,
         sites,
+        brokers,
         credentials,
         store,
         master_keys,
@@ -251,7 +255,8 @@ impl Built {
     /// Every credential once: the common one, then those that listeners have of their own.
     pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credentials>> {
         let own = self.sites.iter().map(|(site, _)| &site.credentials);
-        std::iter::once(&self.credentials).chain(own.filter(|own| !Arc::ptr_eq(own, &self.credentials)))
+        let services = self.brokers.iter().map(Broker::service);
+        std::iter::once(&self.credentials).chain(own.filter(|own| !Arc::ptr_eq(own, &self.credentials))).chain(services)
     }
 
     /// The `Authorization` that probes show the cluster. None where callers pass through: a probe must then learn
@@ -263,30 +268,24 @@ impl Built {
     }
 }
 
-impl Built {
-    /// The sessions of listeners of shape broker; those of one suffice for what is done about all.
-    #[must_use]
-    pub fn brokers(&self) -> Vec<&Broker> {
-        self.sites.iter().filter_map(|(site, _)| site.broker.as_ref()).collect()
-    }
-}
-
 /// What brokers are made of.
-struct Brokers<'a> {
+struct Office<'a> {
     sessions: &'a Arc<Sessions>,
     revocations: &'a Arc<Revocations>,
     shared: &'a Shared,
     config: &'a Config,
 }
 
-impl Brokers<'_> {
+impl Office<'_> {
     /// The broker of a credential `session`.
     fn of(&self, credential: &Credential) -> Option<Broker> {
         let Credential::Session { service } = credential else { return None };
         let service = Arc::new(Credentials::service(service));
         let Self { sessions, revocations, shared, config } = self;
-        let cluster = Cluster::new(Arc::clone(&shared.upstream), service, config.reauthentication.refresh_timeout);
+        let cluster =
+            Cluster::new(Arc::clone(&shared.upstream), Arc::clone(&service), config.reauthentication.refresh_timeout);
         let parts = Parts {
+            service,
             revocations: Arc::clone(revocations),
             clock: shared.clock.clone(),
             metrics: Arc::clone(&shared.metrics),

@@ -75,7 +75,7 @@ pub async fn run(
     }
     tasks.spawn(write_uses(Arc::clone(&built), stop.clone()));
     tasks.spawn(remove_expired(Arc::clone(&built), config.clone(), stop.clone()));
-    if let Some(broker) = built.brokers().first() {
+    if let Some(broker) = built.brokers.first() {
         tasks.spawn(Broker::clone(broker).watch(stop.clone()));
     }
     operator.serves();
@@ -110,7 +110,7 @@ pub async fn run(
     if drained == Drained::Clean {
         // A pair that the cluster has given must not be lost.
         let renewals = async {
-            for broker in built.brokers() {
+            for broker in &built.brokers {
                 broker.drain().await;
             }
         };

@@ -1,7 +1,7 @@
 //! Shape broker from end to end, before a stand-in for a secured Elasticsearch: rows of section 14 of
 //! `transparent-reauthentication.md`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Method;
@@ -58,7 +58,7 @@ impl Bench {
 }
 
 fn broker(gateway: &Gateway) -> Broker {
-    gateway.built.brokers()[0].clone()
+    gateway.built.brokers[0].clone()
 }
 
 fn basic(user: &str, password: &str) -> String {

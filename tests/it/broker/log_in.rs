@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use super::{Bench, basic, broker, get, log_in, session};
+use super::{Bench, basic, get, log_in, session};
 use crate::support::{
     client::{request, with_body},
     on_one_thread,
