@@ -10,14 +10,15 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::{
-    api::Api,
+    api::{Api, Caller},
     authorize::{Asked, Authorizer, Judged, Permit, Sealer},
     body::Body,
+    broker::Broker,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
     config::{Compatibility, Limits, Reauthentication, Shape},
-    credential::{Chosen, CredentialError, Credentials, Provenance},
-    forward::{self, Identity, headers},
+    credential::{Chosen, CredentialError, Credentials, Provenance, live::Live},
+    forward::{self, Identity, cookie, headers},
     framing,
     identify::{Evidence, Realms},
     listener::{Handle, peer::Peer, watch::Activity},
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub mod answer;
+mod brokered;
 pub mod build;
 mod contexts;
 pub mod drain;
@@ -89,6 +91,8 @@ pub struct Site {
     pub shape: Shape,
     /// What the cluster is shown.
     pub credentials: Arc<Credentials>,
+    /// The sessions of its callers, in shape broker.
+    pub broker: Option<Broker>,
     /// How it is told who calls.
     pub identity: Identity,
     /// Names that a sidecar takes in `Host`.
@@ -176,17 +180,25 @@ impl Door {
         if let Some(response) = shared.api.public(route, &parts) {
             return Ok(self.own(response, record));
         }
+        let mut session = None;
         let mut permit = if let Some(bare) = Permit::options(&parts.method) {
             bare
         } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
             open
+        } else if let Some(broker) = &self.site.broker {
+            if route != Route::Cluster {
+                return Box::pin(self.serve_own(broker, route, (parts, unread), peer, record)).await;
+            }
+            let visitor = self.visitor(broker, &mut parts, peer, record).await?;
+            let permit = self.admitted(&visitor)?;
+            session = visitor.into_session();
+            permit
         } else {
             match self.identify(&parts, route, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
-                    let client = peer.client_ip(&parts.headers);
                     let asked = Asked {
                         principal: &principal,
-                        client,
+                        client: peer.client_ip(&parts.headers),
                         method: &parts.method,
                         uri: &parts.uri,
                         headers: &parts.headers,
@@ -195,11 +207,7 @@ impl Door {
                     shared.authorizer.check(asked, unread, async |permit| self.ask(permit).await).await?
                 }
                 Ok(principal) => {
-                    let request = Request::from_parts(parts, std::mem::take(unread));
-                    let response =
-                        Box::pin(shared.api.answer(request, principal, peer, async |permit| self.ask(permit).await))
-                            .await;
-                    return Ok(self.own(response, record));
+                    return Ok(Box::pin(self.serve(principal.into(), (parts, unread), peer, record)).await);
                 }
                 Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
                     Permit::passthrough(&refusal).ok_or(refusal)?
@@ -229,11 +237,11 @@ impl Door {
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
         self.site.identity.tell(&mut parts.headers, &permit, product, || self.core.wall(Instant::now()))?;
-        let credential = self.site.credentials.choose(&permit).await?;
+        let (credential, background) = self.choose(session, &permit).await?;
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
         let head = forward::head(parts, &permit, &body);
-        let (body, again) = self.keep(&credential, &head, body);
+        let (body, again) = self.keep((&credential, background), &head, body);
         let (upload, progress) = Upload::new(body, limit, limits.idle_timeout);
         drop(limits);
         record.progress = progress;
@@ -242,7 +250,7 @@ impl Door {
         let answered = self.attempt(&permit, &credential, head.map(|()| upload), patience, record).await;
         let mut answered = answered.map_err(|error| whole(error.into(), judged.as_ref()))?;
         if answered.0.status() == StatusCode::UNAUTHORIZED {
-            let again = Box::pin(self.refused(&permit, again, answered, unread, record)).await;
+            let again = Box::pin(self.refused(&permit, again, answered, (peer, unread), record)).await;
             answered = again.map_err(|error| whole(error, judged.as_ref()))?;
         } else {
             drop(again); // frees what was kept
@@ -262,9 +270,7 @@ impl Door {
         let credential = self.site.credentials.choose(&permit).await.ok()?;
         let mut request =
             forward::head(Request::new(()).into_parts().0, &permit, &Body::Empty).map(|()| Upload::empty());
-        if let Chosen::Gateway(held) = credential
-            && let Some(header) = held.header()
-        {
+        if let Some(header) = credential.header() {
             forward::attach(request.headers_mut(), header);
         }
         let asking = async {
@@ -299,6 +305,32 @@ impl Door {
         Ok(principal)
     }
 
+    /// Serves `/_security` and `/_gateway` for whoever proved who they are.
+    async fn serve(
+        &self,
+        caller: Caller,
+        (parts, unread): (Parts, &mut Body),
+        peer: &Peer,
+        record: &mut Record,
+    ) -> Response<Answer> {
+        let request = Request::from_parts(parts, std::mem::take(unread));
+        let ask = async |permit| self.ask(permit).await;
+        self.own(self.core.shared.api.answer(request, caller, peer, ask).await, record)
+    }
+
+    /// What the cluster is shown: the token of the caller's session, which may be no sign of its user, or what the
+    /// listener shows.
+    async fn choose(
+        &self,
+        session: Option<(Arc<Live>, bool)>,
+        permit: &Permit,
+    ) -> Result<(Chosen, bool), CredentialError> {
+        match session {
+            Some((live, background)) => Ok((Chosen::Session(live), background)),
+            None => Ok((self.site.credentials.choose(permit).await?, false)),
+        }
+    }
+
     /// No `async fn`: it would keep room for the request a second time.
     fn attempt<'a>(
         &'a self,
@@ -308,9 +340,7 @@ impl Door {
         patience: Duration,
         record: &mut Record,
     ) -> impl Future<Output = Result<Received, forward::ForwardError>> + use<'a> {
-        if let Chosen::Gateway(held) = credential
-            && let Some(header) = held.header()
-        {
+        if let Some(header) = credential.header() {
             forward::attach(request.headers_mut(), header);
         }
         record.attempts += 1;
@@ -430,6 +460,10 @@ impl Handle for Door {
                     self.own(response, &mut record)
                 }
             };
+            if record.clears_cookie {
+                response.headers_mut().insert(header::SET_COOKIE, cookie::clear());
+                response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
             record.status = response.status();
             response.body_mut().settle(record);
             Ok(response)

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bodies;
+mod broker;
 mod contexts;
 mod crash;
 mod drain;

@@ -88,6 +88,7 @@ impl Shared {
             config::Sessions::default(),
             Duration::from_mins(1),
             Arc::new(|_| ()),
+            Arc::new(|_, _| ()),
         );
         Kept::new(issuer.clone(), Arc::new(sessions), clock, &config.reauthentication)
     }
