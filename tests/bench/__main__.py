@@ -29,6 +29,7 @@ import peers
 import report
 import slices
 from load import LoadError
+from reauth import main as reauth
 from searchgate import searchgate
 from security import main as keys
 from security.swarm import SwarmError
@@ -183,6 +184,8 @@ if __name__ == "__main__":
     try:
         if sys.argv[1:2] == ["keys"]:
             keys.main(build, sys.argv[2:])
+        elif sys.argv[1:2] == ["reauth"]:
+            reauth.main(build, sys.argv[2:])
         else:
             main()
     except (check.CheckError, LoadError, StartError, SwarmError, OSError, subprocess.SubprocessError) as problem:

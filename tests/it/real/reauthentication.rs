@@ -1,7 +1,8 @@
 //! A secured Elasticsearch whose access tokens live two seconds: what callers see of that, which should be nothing.
 
-// mod broker;
+mod broker;
 mod sidecar;
+mod soak;
 
 use std::{net::SocketAddr, time::Duration};
 

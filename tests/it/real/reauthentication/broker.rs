@@ -14,7 +14,7 @@ use crate::{
     real::ask,
     support::{
         client::with_body,
-        process::{Client, Process, Setup, basic, elastic},
+        process::{Process, Setup, basic, elastic},
         relay::Relay,
     },
 };
