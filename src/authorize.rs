@@ -71,6 +71,8 @@ enum Grant {
     PassThrough,
     /// A principal who may do this.
     Principal(Arc<Principal>),
+    /// The cluster judges the token of the caller's session.
+    Session,
     /// A sidecar's callers prove nothing; the cluster judges the gateway's identity.
     Sidecar,
 }
@@ -127,6 +129,14 @@ impl Permit {
     #[must_use]
     pub fn passthrough(refusal: &IdentifyError) -> Option<Self> {
         refusal.is_unclaimed().then_some(Self::new(Grant::PassThrough))
+    }
+
+    /// For the callers of a broker listener, and of no other: the cluster judges the token of their session, or the
+    /// credential of their `own`.
+    #[must_use]
+    pub fn broker(shape: Shape, own: bool) -> Option<Self> {
+        let grant = if own { Grant::PassThrough } else { Grant::Session };
+        (shape == Shape::Broker).then_some(Self::new(grant))
     }
 
     /// For the callers of a sidecar listener, and of no other.

@@ -15,6 +15,7 @@ use crate::{
     },
 };
 
+pub mod cookie;
 pub mod headers;
 pub mod identity;
 

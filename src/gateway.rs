@@ -4,22 +4,23 @@ use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::{
-    api::Api,
+    api::{Api, Caller},
     authorize::{Asked, Authorizer, Judged, Permit},
     body::Body,
+    broker::Broker,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
     config::{Compatibility, Limits, Reauthentication, Shape},
     credential::{Chosen, CredentialError, Credentials, Provenance},
-    forward::{self, Identity, headers},
+    forward::{self, Identity, cookie, headers},
     framing,
-    identify::{Evidence, Realms},
+    identify::{Evidence, IdentifyError, Realms},
     listener::{Handle, peer::Peer, watch::Activity},
     model::{Principal, Timestamp},
     path::{self, Route},
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub mod answer;
+mod brokered;
 pub mod build;
 pub mod drain;
 mod merge;
@@ -50,6 +52,7 @@ pub mod sidecar;
 pub mod signals;
 
 use answer::{Answer, Record, Source};
+use brokered::Visitor;
 
 /// An answer of the cluster, and the connection that it still arrives on.
 type Received = (Response<Body>, Option<Lease>);
@@ -88,6 +91,8 @@ pub struct Site {
     pub shape: Shape,
     /// What the cluster is shown.
     pub credentials: Arc<Credentials>,
+    /// The sessions of its callers, in shape broker.
+    pub broker: Option<Broker>,
     /// How it is told who calls.
     pub identity: Identity,
     /// Names that a sidecar takes in `Host`.
@@ -172,6 +177,7 @@ impl Door {
             sidecar::check(&parts, &self.site.hosts)?;
         }
 
+        let mut session = None;
         let mut permit = if let Some(bare) = Permit::options(&parts.method) {
             if route != Route::Cluster {
                 return Ok(self.own(shared.api.options(&parts), record));
@@ -183,6 +189,20 @@ impl Door {
             return Ok(self.own(response, record));
         } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
             open
+        } else if let Some(broker) = &self.site.broker {
+            if route != Route::Cluster {
+                return Box::pin(self.serve_own(broker, route, (parts, unread), peer, record)).await;
+            }
+            let own = match self.visitor(broker, &mut parts, peer, record).await? {
+                Visitor::Session { live, background } => {
+                    session = Some((live, background));
+                    false
+                }
+                Visitor::Stranger { shows: true } if shared.upstream.refuses_strangers() => true,
+                Visitor::Stranger { shows: true } => return Err(CredentialError::UpstreamOpen.into()),
+                Visitor::Stranger { shows: false } => return Err(IdentifyError::Missing.into()),
+            };
+            Permit::broker(self.site.shape, own).ok_or(IdentifyError::Missing)?
         } else {
             match self.identify(&parts, route, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
@@ -199,9 +219,9 @@ impl Door {
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, std::mem::take(unread));
+                    let caller = Caller::from(principal);
                     let response =
-                        Box::pin(shared.api.answer(request, principal, peer, async |permit| self.ask(permit).await))
-                            .await;
+                        Box::pin(shared.api.answer(request, caller, peer, async |permit| self.ask(permit).await)).await;
                     return Ok(self.own(response, record));
                 }
                 Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
@@ -216,11 +236,7 @@ impl Door {
 
         let judged = permit.take_judged();
         if permit.has_read() {
-            parts.headers.remove(header::CONTENT_ENCODING);
-            match http_body::Body::size_hint(unread).exact() {
-                Some(length) => drop(parts.headers.insert(header::CONTENT_LENGTH, length.into())),
-                None => drop(parts.headers.remove(header::CONTENT_LENGTH)),
-            }
+            reframe(&mut parts.headers, unread);
         }
         if let Some(judged) = &judged {
             if matches!(unread, Body::Empty)
@@ -236,11 +252,14 @@ impl Door {
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
         self.site.identity.tell(&mut parts.headers, &permit, product, || self.core.wall(Instant::now()))?;
-        let credential = self.site.credentials.choose(&permit).await?;
+        let (credential, background) = match session {
+            Some((live, background)) => (Chosen::Session(live), background),
+            None => (self.site.credentials.choose(&permit).await?, false),
+        };
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
         let head = forward::head(parts, &permit, &body);
-        let (body, again) = self.keep(&credential, &head, body);
+        let (body, again) = self.keep((&credential, background), &head, body);
         let (upload, progress) = Upload::new(body, limit, limits.idle_timeout);
         drop(limits);
         record.progress = progress;
@@ -249,7 +268,7 @@ impl Door {
         let answered = self.attempt(&permit, &credential, head.map(|()| upload), patience, record).await;
         let mut answered = answered.map_err(|error| whole(error.into(), judged.as_ref()))?;
         if answered.0.status() == StatusCode::UNAUTHORIZED {
-            let again = Box::pin(self.refused(&permit, again, answered, unread, record)).await;
+            let again = Box::pin(self.refused(&permit, again, answered, (peer, unread), record)).await;
             answered = again.map_err(|error| whole(error, judged.as_ref()))?;
         } else {
             drop(again); // frees what was kept
@@ -269,9 +288,7 @@ impl Door {
         let credential = self.site.credentials.choose(&permit).await.ok()?;
         let mut request =
             forward::head(Request::new(()).into_parts().0, &permit, &Body::Empty).map(|()| Upload::empty());
-        if let Chosen::Gateway(held) = credential
-            && let Some(header) = held.header()
-        {
+        if let Some(header) = credential.header() {
             forward::attach(request.headers_mut(), header);
         }
         let asking = async {
@@ -315,9 +332,7 @@ impl Door {
         patience: Duration,
         record: &mut Record,
     ) -> impl Future<Output = Result<Received, forward::ForwardError>> + use<'a> {
-        if let Chosen::Gateway(held) = credential
-            && let Some(header) = held.header()
-        {
+        if let Some(header) = credential.header() {
             forward::attach(request.headers_mut(), header);
         }
         record.attempts += 1;
@@ -388,6 +403,15 @@ fn whole(error: Rejection, judged: Option<&Judged>) -> Rejection {
     judged.and_then(Judged::take_error).map_or(error, Rejection::from)
 }
 
+/// The headers of a body that was judged here are those of what is sent on.
+fn reframe(headers: &mut HeaderMap, body: &Body) {
+    headers.remove(header::CONTENT_ENCODING);
+    match http_body::Body::size_hint(body).exact() {
+        Some(length) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
+        None => drop(headers.remove(header::CONTENT_LENGTH)),
+    }
+}
+
 /// Reads on, for a while, what a refused client is still sending: a connection that is closed over unread bytes is
 /// reset, and the refusal may be lost with it.
 async fn linger(mut body: Body, activity: Rc<Activity>) {
@@ -423,6 +447,10 @@ impl Handle for Door {
                     self.own(response, &mut record)
                 }
             };
+            if record.clears_cookie {
+                response.headers_mut().insert(header::SET_COOKIE, cookie::clear());
+                response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
             record.status = response.status();
             response.body_mut().settle(record);
             Ok(response)

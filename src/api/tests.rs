@@ -10,6 +10,7 @@ use crate::{
     model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp},
     passwords::Passwords,
     privileges::Privileges,
+    sealing::MasterKeys,
     store::{AnyStore, KeyFilter, Page, memory::Memory},
     telemetry::metrics::Metrics,
 };
@@ -37,6 +38,15 @@ pub(super) fn api() -> Api {
         roles,
         documents,
         service_accounts,
+        sessions: Arc::new(Sessions::new(
+            store,
+            MasterKeys::ephemeral(),
+            clock.clone(),
+            config.sessions.clone(),
+            config.invalidation.claim_ttl,
+            Arc::new(|_| ()),
+            Arc::new(|_, _| ()),
+        )),
         realms: Arc::new(realms.unwrap()),
         issuers: Vec::new(),
         audit: Audit::off(),

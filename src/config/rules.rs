@@ -60,22 +60,6 @@ pub(super) fn unsupported(config: &Config) -> Vec<Problem> {
     let mut refuse = |path: String, what: &str| {
         problems.push(Problem::at(&path, format!("{what} cannot be served by this version yet")));
     };
-    let credentials = config
-        .listeners
-        .iter()
-        .enumerate()
-        .map(|(index, listener)| (format!("listeners.{index}"), listener.credential.as_ref()));
-    let upstream = ("upstream".to_owned(), Some(&config.upstream.credential));
-    for (path, credential) in credentials.chain([upstream]) {
-        if let Some(Credential::Session { .. }) = credential {
-            refuse(format!("{path}.credential.kind"), "credential `session`");
-        }
-    }
-    for (index, listener) in config.listeners.iter().enumerate() {
-        if listener.shape == Shape::Broker {
-            refuse(format!("listeners.{index}.shape"), "shape `broker`");
-        }
-    }
     if config.enrollment.enabled {
         refuse("enrollment.enabled".into(), "enrollment");
     }
@@ -107,6 +91,14 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
             let credential = listener.credential.as_ref().unwrap_or(&config.upstream.credential);
             let identity = listener.identity.as_ref().unwrap_or(&config.upstream.identity);
             pair(credential, identity, &format!("{path}.{own}"), problems);
+        }
+        let credential = listener.credential.as_ref().unwrap_or(&config.upstream.credential);
+        let (brokers, sessions) = (listener.shape == Shape::Broker, matches!(credential, Credential::Session { .. }));
+        if brokers != sessions {
+            problems
+                .push(Problem::at(&format!("{path}.shape"), "shape `broker` and credential `session` go together").hint(
+                "give the listener the other one too: `credential: { kind: session, service: … }`, or another shape",
+            ));
         }
         if let Some(Credential::Oauth2(oauth2)) = &listener.credential {
             grant(oauth2, &format!("{path}.credential"), problems);

@@ -399,22 +399,30 @@ fn a_real_certificate_passes() {
 }
 
 #[test]
+fn a_broker_needs_sessions_and_sessions_a_broker() {
+    let session =
+        "upstream: { credential: { kind: session, service: { kind: basic, username: u, password_file: f } } }";
+    let broker = "listeners: [{ address: 'unix:/run/x', shape: broker }]";
+    good(&format!("{session}\n{broker}"));
+    for text in [session, broker] {
+        let problems = load(text).unwrap_err().to_string();
+        assert!(
+            problems.contains("listeners.0.shape: shape `broker` and credential `session` go together"),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_served_yet_is_well_formed_and_named() {
     let text = "
-listeners: [{ address: 'unix:/run/x', shape: broker }]
-upstream:
-  credential: { kind: session, service: { kind: basic, username: u, password_file: f } }
 authentication: { realms: [{ type: file, path: f }, { type: pki }, { type: cluster }] }
 store: { url: 'postgres://db/x', master_key_file: k }
 enrollment: { enabled: true }
 ";
     good(text);
     insta::assert_snapshot!(load_with(&[text], &[], &[rules::unsupported]).unwrap_err(), @r"
-    1.yml:2:46: listeners.0.shape: shape `broker` cannot be served by this version yet
-      | broker
-    1.yml:4:23: upstream.credential.kind: credential `session` cannot be served by this version yet
-      | session
-    1.yml:7:24: enrollment.enabled: enrollment cannot be served by this version yet
+    1.yml:4:24: enrollment.enabled: enrollment cannot be served by this version yet
       | true
     ");
     assert!(rules::unsupported(&Config::default()).is_empty());

@@ -8,9 +8,10 @@ use http::HeaderValue;
 use crate::{
     api::Api,
     authorize::Authorizer,
+    broker::{self, Broker, Parts},
     clock::Clock,
     cluster::{Authenticated, CallError, Cluster},
-    config::{Config, Listener, Realm, Shape, StoreConfig, StoreUrl},
+    config::{Config, Credential, Listener, Realm, Shape, StoreConfig, StoreUrl},
     credential::{Credentials, Means},
     forward::identity::{Identity, KeyError},
     gateway::{Shared, Site},
@@ -35,6 +36,8 @@ pub struct Built {
     pub shared: Arc<Shared>,
     /// A site and its TLS for each listener, in the order of the configuration.
     pub sites: Vec<(Arc<Site>, Option<Arc<Reloading>>)>,
+    /// The sessions of listeners of shape broker, each once; one suffices for what is done about all.
+    pub brokers: Vec<Broker>,
     /// What the cluster is shown where a listener does not say otherwise.
     pub credentials: Arc<Credentials>,
     /// Durable state.
@@ -137,6 +140,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         config.sessions.clone(),
         config.invalidation.claim_ttl,
         revocations.announce(),
+        broker::ended(audit.clone(), Arc::clone(&metrics)),
     ));
     let means = Means { config, clock, metrics: &metrics, sessions: &sessions };
     let credentials = Arc::new(Credentials::new(&config.upstream.credential, &means));
@@ -170,6 +174,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             roles,
             documents,
             service_accounts,
+            sessions: Arc::clone(&sessions),
             realms,
             issuers: identities.iter().filter_map(Identity::issuer).map(Arc::clone).collect(),
             audit: audit.clone(),
@@ -185,6 +190,9 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         compatibility: config.upstream.compatibility,
         limits,
     });
+    let office = Office { sessions: &sessions, revocations: &revocations, shared: &shared, config };
+    let common = office.of(&config.upstream.credential);
+    let mut brokers: Vec<Broker> = common.iter().cloned().collect();
     let sites = config.listeners.iter().zip(identities).map(|(listener, identity)| {
         let tls = listener
             .ssl
@@ -192,8 +200,13 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             .map(Reloading::new)
             .transpose()
             .map_err(|source| StartError::Tls { address: listener.address.to_string(), source })?;
+        let broker = match &listener.credential {
+            Some(own) => office.of(own).inspect(|own| brokers.push(own.clone())),
+            None => common.clone(),
+        };
         let site = Site {
             shape: listener.shape,
+            broker: broker.filter(|_| listener.shape == Shape::Broker),
             credentials: listener
                 .credential
                 .as_ref()
@@ -207,6 +220,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
     Ok(Built {
         shared,
         sites,
+        brokers,
         credentials,
         store,
         master_keys,
@@ -241,15 +255,47 @@ impl Built {
     /// Every credential once: the common one, then those that listeners have of their own.
     pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credentials>> {
         let own = self.sites.iter().map(|(site, _)| &site.credentials);
-        std::iter::once(&self.credentials).chain(own.filter(|own| !Arc::ptr_eq(own, &self.credentials)))
+        let services = self.brokers.iter().map(Broker::service);
+        std::iter::once(&self.credentials).chain(own.filter(|own| !Arc::ptr_eq(own, &self.credentials))).chain(services)
     }
 
     /// The `Authorization` that probes show the cluster. None where callers pass through: a probe must then learn
     /// whether the cluster refuses strangers.
     #[must_use]
     pub fn probe_credential(&self) -> Option<HeaderValue> {
-        let passing = self.sites.iter().any(|(site, _)| site.credentials.is_passthrough());
-        if passing { None } else { self.credentials.held().header().cloned() }
+        let passing = |site: &Site| site.credentials.is_passthrough() || site.broker.is_some();
+        if self.sites.iter().any(|(site, _)| passing(site)) { None } else { self.credentials.held().header().cloned() }
+    }
+}
+
+/// What brokers are made of.
+struct Office<'a> {
+    sessions: &'a Arc<Sessions>,
+    revocations: &'a Arc<Revocations>,
+    shared: &'a Shared,
+    config: &'a Config,
+}
+
+impl Office<'_> {
+    /// The broker of a credential `session`.
+    fn of(&self, credential: &Credential) -> Option<Broker> {
+        let Credential::Session { service } = credential else { return None };
+        let service = Arc::new(Credentials::service(service));
+        let Self { sessions, revocations, shared, config } = self;
+        let cluster =
+            Cluster::new(Arc::clone(&shared.upstream), Arc::clone(&service), config.reauthentication.refresh_timeout);
+        let parts = Parts {
+            service,
+            revocations: Arc::clone(revocations),
+            clock: shared.clock.clone(),
+            metrics: Arc::clone(&shared.metrics),
+            audit: shared.audit.clone(),
+            sessions: config.sessions.clone(),
+            renewal: config.reauthentication.clone(),
+            throttle: config.authentication.throttle.clone(),
+            capacity: config.api_keys.cache_entries,
+        };
+        Some(Broker::new(Arc::clone(sessions), cluster, parts))
     }
 }
 

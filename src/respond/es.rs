@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     authorize::AuthorizeError,
     body::Body,
+    broker::LoginError,
     credential::CredentialError,
     forward::ForwardError,
     identify::{Challenge, IdentifyError},
@@ -30,8 +31,16 @@ pub fn response(rejection: &Rejection, facts: &RequestFacts<'_>) -> Response<Bod
     if let Rejection::Authorize(error) = rejection {
         exception = authorized(exception, error);
     }
-    if let Rejection::Credential(CredentialError::Resend) | Rejection::Forward(ForwardError::BodyLost) = rejection {
+    if let Rejection::Credential(CredentialError::Resend)
+    | Rejection::Forward(ForwardError::BodyLost)
+    | Rejection::Login(_)
+    | Rejection::Session(_) = rejection
+        && rejection.code().is_some()
+    {
         exception = exception.with("code", rejection.code());
+    }
+    if let Rejection::Login(LoginError::Denied { .. }) = rejection {
+        exception = exception.challenged(CHALLENGES);
     }
     let mut response = exceptional(status, &exception, facts);
     if let Some(code) = rejection.code() {

@@ -31,6 +31,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("keys", &["store"]),
     ("tokens", &["store"]),
     ("sessions", &["store", "sealing"]),
+    ("renewal", &["sessions", "store"]),
     ("documents", &["store"]),
     ("roles", &["store", "documents", "privileges"]),
     ("service_accounts", &["store", "privileges"]),
@@ -56,14 +57,16 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("authorize", &["identify", "body", "path", "scan"]),
     ("credential", &["authorize", "fetch", "sessions", "store", "upstream"]),
     ("cluster", &["credential", "fetch", "upstream"]),
+    ("broker", &["cluster", "credential", "identify", "listener", "renewal", "sessions", "store"]),
     ("compatibility", &["body", "listener", "upstream"]),
-    ("forward", &["authorize", "credential", "upstream", "listener", "body", "der"]),
+    ("forward", &["authorize", "credential", "sessions", "upstream", "listener", "body", "der"]),
     ("reauthenticate", &["credential"]),
     (
         "respond",
         &[
             "authorize",
             "body",
+            "broker",
             "credential",
             "forward",
             "framing",
@@ -77,6 +80,10 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "api",
         &[
+            "broker",
+            "credential",
+            "forward",
+            "sessions",
             "documents",
             "roles",
             "role_mappings",

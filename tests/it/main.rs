@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bodies;
+mod broker;
 mod crash;
 mod drain;
 mod durability;

@@ -6,6 +6,7 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod server;
+pub(crate) mod stand_in;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 

@@ -88,6 +88,7 @@ impl Shared {
             config::Sessions::default(),
             Duration::from_secs(60),
             Arc::new(|_| ()),
+            Arc::new(|_, _| ()),
         );
         Kept::new(issuer.clone(), Arc::new(sessions), clock, &config.reauthentication)
     }
