@@ -50,9 +50,13 @@ class Cluster:
         return 200, '{"took":1,"errors":false}' if method == "POST" else documents.ROOT
 
     def control(self, what: str, value: str = "0") -> str:
-        """Ends the token and begins to count; grants take `value` seconds from then on. Or tells the counts."""
+        """`end`: no token is good until the next grant, which takes `value` seconds. `take`: only `value` is. Both begin to
+        count; `counts` only tells."""
         if what == "end":
             self.good, self.delay = b"", float(value)
+        if what == "take":
+            self.good = value.encode()
+        if what != "counts":
             self.counts = {"grants": 0, "refusals": 0}
         return json.dumps(self.counts)
 

@@ -69,7 +69,12 @@ impl Bench {
         let grant = json!({"grant_type": "refresh_token", "refresh_token": refresh});
         let service = format!("Basic {}", STANDARD.encode(format!("{}:{PASSWORD}", self.service())));
         let answer = self.cluster.ask(Method::POST, "/_security/oauth2/token", &service, &grant).await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (400, &json!("invalid_grant")), "{}", answer.text());
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["error"]),
+            (400, &json!("invalid_grant")),
+            "{}",
+            answer.text()
+        );
     }
 
     fn service(&self) -> String {
@@ -120,7 +125,10 @@ async fn a_session_whose_access_token_was_revoked_is_renewed_and_whose_pair_was_
     let answer = send(&mut client, &format!("/{index}/_bulk"), Some(&handle), lines).await;
     assert!(answer.status == 200 && answer.json()["errors"] == false, "{} {}", answer.status, answer.text());
 
-    bench.cluster.administrate(Method::DELETE, target, &json!({"realm_name": "default_native", "username": bench.user})).await;
+    bench
+        .cluster
+        .administrate(Method::DELETE, target, &json!({"realm_name": "default_native", "username": bench.user}))
+        .await;
     let answer = send(&mut client, "/_cluster/health", Some(&handle), "").await;
     let facts = (answer.status.as_u16(), answer.header("x-auth-reason"), answer.header("x-auth-source"));
     assert_eq!(facts, (401, Some("session_expired"), Some("upstream")), "{}", answer.text());
@@ -179,7 +187,8 @@ async fn t24_an_answer_that_streams_past_the_end_of_its_token_is_not_cut() {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let target = format!("/{index}/_search?size=300");
-    let response = sender.send_request(with_body(Method::GET, &target, &[("authorization", &handle)], "")).await.unwrap();
+    let response =
+        sender.send_request(with_body(Method::GET, &target, &[("authorization", &handle)], "")).await.unwrap();
     assert_eq!(response.status(), 200);
     let mut body = response.into_body();
     let (mut text, begun) = (Vec::new(), tokio::time::Instant::now());

@@ -197,7 +197,12 @@ async fn client(bench: Arc<Bench>, number: usize, bulk: Option<usize>) {
                     break;
                 }
                 Some(answer) => {
-                    assert!(matches!(answer.status.as_u16(), 200 | 429 | 502..=504), "{} {}", answer.status, answer.text());
+                    assert!(
+                        matches!(answer.status.as_u16(), 200 | 429 | 502..=504),
+                        "{} {}",
+                        answer.status,
+                        answer.text()
+                    );
                     bench.seen.again.fetch_add(1, Relaxed);
                     let said = format!("{} {:?} {}", answer.status, answer.header("x-auth-reason"), answer.text());
                     bench.seen.unavailable.lock().unwrap().push(said);
