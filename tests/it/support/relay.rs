@@ -1,4 +1,4 @@
-//! A relay before a real cluster in plain HTTP that notes what passes to and from its token API.
+//! A relay before a real cluster in plain HTTP that notes what passes to and from its token APIs.
 
 use std::{
     net::SocketAddr,
@@ -19,10 +19,11 @@ pub(crate) struct Relay {
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
-/// A call to the token API.
+/// A call to a token API.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) method: Method,
+    pub(crate) path: String,
     pub(crate) asked: Value,
     pub(crate) status: StatusCode,
     pub(crate) answered: Value,
@@ -70,7 +71,8 @@ impl Relay {
         let service = service_fn(async |request: Request<Incoming>| {
             let mut sender = sender.lock().await;
             sender.ready().await?;
-            if request.uri().path() != "/_security/oauth2/token" {
+            let path = request.uri().path().to_owned();
+            if !matches!(&*path, "/_security/oauth2/token" | "/_security/delegate_pki") {
                 return Ok(sender.send_request(request.map(Either::Left)).await?.map(Either::Left));
             }
             let (head, body) = request.into_parts();
@@ -80,7 +82,7 @@ impl Relay {
             let (head, body) = sender.send_request(sent).await?.into_parts();
             let answered = body.collect().await?.to_bytes();
             let [asked, said] = [&asked, &answered].map(|text| serde_json::from_slice(text).unwrap_or_default());
-            self.calls.lock().unwrap().push(Call { method, asked, status: head.status, answered: said });
+            self.calls.lock().unwrap().push(Call { method, path, asked, status: head.status, answered: said });
             Ok::<_, hyper::Error>(Response::from_parts(head, Either::Right(Full::new(answered))))
         });
         let served = server::Builder::new().serve_connection(TokioIo::new(near), service).await;

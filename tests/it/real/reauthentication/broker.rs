@@ -14,8 +14,9 @@ use crate::{
     real::ask,
     support::{
         client::with_body,
-        process::{Process, Setup, basic, elastic},
+        process::{Client, Process, Setup, basic, elastic},
         relay::Relay,
+        tls::{Made, TlsClient, self_signed},
     },
 };
 
@@ -156,7 +157,7 @@ async fn t25_a_scroll_goes_on_after_a_refresh() {
     let (index, mut client) = (index(&bench.cluster).await, bench.process.client().await);
     let lines: String = (0..30).map(|id| format!("{{\"create\":{{\"_id\":\"{id}\"}}}}\n{{\"a\":1}}\n")).collect();
     assert_eq!(send(&mut client, &format!("/{index}/_bulk?refresh=true"), Some(&handle), &lines).await.status, 200);
-    let mut page = send(&mut client, &format!("/{index}/_search?scroll=1m&size=10"), Some(&handle), "").await.json();
+    let mut page = send(&mut client, &format!("/{index}/_search?scroll=1m&size=15"), Some(&handle), "").await.json();
     let mut seen = 0;
     while let hits @ 1.. = page["hits"]["hits"].as_array().unwrap().len() {
         seen += hits;
@@ -203,4 +204,47 @@ async fn t24_an_answer_that_streams_past_the_end_of_its_token_is_not_cut() {
     assert_eq!(found["hits"]["hits"].as_array().unwrap().len(), 300);
     assert!(text.len() > 30_000_000);
     bench.cluster.administrate(Method::DELETE, &format!("/{index}"), &Value::Null).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t19_t20_a_session_of_a_certificate_lives_by_it_and_ends_without_it() {
+    let Some(cluster) = Cluster::find(VARIABLE) else { return };
+    let pem = std::fs::read_to_string(std::env::var(format!("{VARIABLE}_CLIENT")).unwrap()).unwrap();
+    let rules = json!({"roles": ["superuser"], "enabled": true, "rules": {"field": {"realm.name": "clients"}}});
+    cluster.administrate(Method::PUT, "/_security/role_mapping/clients", &rules).await;
+    let (relay, server) = (Relay::start(cluster.address()).await, self_signed("localhost"));
+    let ssl = "{certificate: DIR/server.crt, key: DIR/server.key, client_authentication: optional, \
+               certificate_authorities: [DIR/clients.pem]}";
+    let authority = std::env::var(format!("{VARIABLE}_CLIENT")).unwrap().replace("client.pem", "ca.pem");
+    let process = broker(&relay, &superuser(&cluster, "gate").await)
+        .file("server.crt", &server.certificate)
+        .file("server.key", &server.key)
+        .file("clients.pem", std::fs::read(authority).unwrap())
+        .with(&format!("listeners: [{{address: 127.0.0.1:0, shape: broker, ssl: {ssl}}}]"))
+        .serve();
+    let stranger = TlsClient::trusting(&process.setup.path("server.crt"));
+    let holder =
+        TlsClient::trusting(&process.setup.path("server.crt")).identity(&Made { certificate: pem.clone(), key: pem });
+    let mut client = Client::over(holder.connect(process.address(), "localhost").await.unwrap()).await;
+    let opened = client.send(with_body(Method::POST, "/_gateway/session", &[], "")).await.unwrap();
+    assert_eq!(opened.status, 200, "{}", opened.text());
+    assert_eq!(opened.json()["session"]["provider"]["type"], "pki");
+    let handle = format!("Bearer {}", opened.json()["access_token"].as_str().unwrap());
+    let end = tokio::time::Instant::now() + LIFE * 3;
+    while tokio::time::Instant::now() < end {
+        let answer = send(&mut client, "/_cluster/health", Some(&handle), "").await;
+        assert_eq!(answer.status, 200, "{:?} {}", answer.headers, answer.text());
+        sleep(Duration::from_millis(100)).await;
+    }
+    let delegated = relay.calls().iter().filter(|call| call.path == "/_security/delegate_pki").count();
+    assert!((3..=8).contains(&delegated) && relay.refreshes().is_empty(), "{delegated}");
+
+    let mut thief = Client::over(stranger.connect(process.address(), "localhost").await.unwrap()).await;
+    for client in [&mut thief, &mut client] {
+        let answer = send(client, "/_cluster/health", Some(&handle), "").await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-auth-reason")), (401, Some("session_unknown")));
+    }
+    let calls = relay.calls();
+    let last = calls.iter().rev().find(|call| call.path == "/_security/delegate_pki").unwrap();
+    assert!(!takes(&cluster, last.answered["access_token"].as_str().unwrap()).await);
 }

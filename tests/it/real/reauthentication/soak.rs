@@ -1,7 +1,7 @@
 //! Three brokers on one PostgreSQL before a secured Elasticsearch whose tokens live two seconds, one of them killed again and
 //! again, under two hundred clients: none of them sees a 401, and what was acknowledged is there once.
 //!
-//! Twenty seconds and fewer clients; five minutes with `SEARCHGATE_TEST_FULL`.
+//! Fifteen seconds and fewer clients; five minutes with `SEARCHGATE_TEST_FULL`.
 
 use std::{
     collections::HashSet,
@@ -54,11 +54,11 @@ impl Size {
         let full = env::var_os("SEARCHGATE_TEST_FULL").is_some();
         let seconds = |long, quick| Duration::from_secs(if full { long } else { quick });
         Self {
-            time: seconds(300, 20),
+            time: seconds(300, 15),
             clients: if full { 200 } else { 40 },
             writers: if full { 10 } else { 2 },
             bulk: 1 << 20,
-            between_kills: seconds(30, 6),
+            between_kills: seconds(30, 5),
         }
     }
 }
