@@ -6,7 +6,7 @@ use std::{fmt, io::Read as _, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use serde_json::Value;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     keys::Keys,
     listener::peer::Peer,
     model::Principal,
+    path::Route,
     respond::{Exception, Rejection, RequestFacts, es},
     roles::Roles,
     service_accounts::ServiceAccounts,
@@ -126,7 +127,7 @@ impl Api {
         request: Request<Body>,
         caller: impl Into<Caller>,
         peer: &Peer,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Response<Body> {
         let caller = caller.into();
         let principal = &caller.principal;
@@ -158,10 +159,16 @@ impl Api {
         }
     }
 
-    /// Answers what needs no credentials: anybody may read public keys, where there are any.
+    /// Answers what needs no credentials: `OPTIONS`, and whoever reads public keys, where there are any.
     #[must_use]
-    pub fn public(&self, parts: &Parts) -> Option<Response<Body>> {
-        (jwks::serves(parts.uri.path()) && !self.issuers.is_empty()).then(|| jwks::answer(self, parts))
+    pub fn public(&self, route: Route, parts: &Parts) -> Option<Response<Body>> {
+        match route {
+            Route::Gateway | Route::Security if parts.method == Method::OPTIONS => Some(options(parts)),
+            Route::Gateway if jwks::serves(parts.uri.path()) && !self.issuers.is_empty() => {
+                Some(jwks::answer(self, parts))
+            }
+            Route::Cluster | Route::Gateway | Route::Security => None,
+        }
     }
 
     /// Why a caller is not known, in the words for what it asks for here.
@@ -175,26 +182,13 @@ impl Api {
         }
     }
 
-    /// Answers `OPTIONS`, which needs no credentials.
-    #[must_use]
-    pub fn options(&self, parts: &Parts) -> Response<Body> {
-        let mut response = Response::new(Body::Empty);
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
-        if let Ok(allowed) = HeaderValue::from_str(&route::allowed(parts.uri.path())) {
-            headers.insert(header::ALLOW, allowed);
-        }
-        es::sign(&mut response, facts(parts).opaque_id);
-        response
-    }
-
     async fn serve(
         &self,
         parts: &Parts,
         body: Body,
         caller: &Caller,
         peer: &Peer,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Response<Body>, Failure> {
         let principal = &caller.principal;
         let mut query = Query::parse(parts.uri.query().unwrap_or_default())?;
@@ -365,6 +359,18 @@ impl Reply {
     fn ok(body: Value) -> Self {
         Self { status: StatusCode::OK, body }
     }
+}
+
+/// Answers `OPTIONS`, which needs no credentials.
+fn options(parts: &Parts) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    if let Ok(allowed) = HeaderValue::from_str(&route::allowed(parts.uri.path())) {
+        headers.insert(header::ALLOW, allowed);
+    }
+    es::sign(&mut response, facts(parts).opaque_id);
+    response
 }
 
 fn facts(parts: &Parts) -> RequestFacts<'_> {

@@ -22,10 +22,12 @@ use crate::{
     model::Principal,
     path,
     scan::{self, List},
+    sealing::MasterKeys,
     telemetry::audit::{Audit, AuditEvent},
 };
 
 mod content;
+mod contexts;
 mod date_math;
 mod documents;
 mod explain;
@@ -38,12 +40,14 @@ mod routes;
 mod stream;
 mod target;
 
+use contexts::Context;
+pub use contexts::Sealer;
 use explain::Notes;
 pub use explain::{Explanation, Mentioned};
 use names::Expression;
 use narrow::{Narrowing, Options};
 use query::Query;
-pub use refusal::{AuthorizeError, Denied, On};
+pub use refusal::{AuthorizeError, Denied, Gone, On};
 use resolve::{CATALOG, Catalog, Resolver};
 use routes::{Kind, Route, Routes, segments};
 pub use stream::Judged;
@@ -57,6 +61,8 @@ pub struct Permit {
     target: Option<Box<PathAndQuery>>,
     /// What becomes of a body of which something may be left out.
     judged: Option<Judged>,
+    /// How the ids of its answer are sealed.
+    contexts: Option<Box<Sealer>>,
     /// Whether the body is read, and so goes on plain.
     read: bool,
 }
@@ -104,6 +110,8 @@ struct Inner {
     clock: Clock,
     routes: Routes,
     resolver: Resolver,
+    /// Seal what callers hold of what they opened.
+    keys: MasterKeys,
     /// Shapes of routes that the table does not know and that were logged.
     strange: Mutex<HashSet<String>>,
 }
@@ -146,7 +154,7 @@ impl Permit {
     }
 
     fn new(grant: Grant) -> Self {
-        Self { grant, target: None, judged: None, read: false }
+        Self { grant, target: None, judged: None, contexts: None, read: false }
     }
 
     /// What goes on in place of the caller's path and query, if not they.
@@ -164,6 +172,11 @@ impl Permit {
     /// What becomes of a body of which something may be left out: the answer must be told.
     pub fn take_judged(&mut self) -> Option<Judged> {
         self.judged.take()
+    }
+
+    /// How the ids of scrolls and their like in the answer are sealed for the caller.
+    pub fn take_contexts(&mut self) -> Option<Box<Sealer>> {
+        self.contexts.take()
     }
 
     /// Who was judged, where somebody was.
@@ -189,11 +202,11 @@ impl Permit {
 }
 
 impl Authorizer {
-    /// One that tells `audit` of whom it refuses.
+    /// One that tells `audit` of whom it refuses, and seals under `keys` what callers open.
     #[must_use]
-    pub fn new(audit: Audit, clock: Clock) -> Self {
+    pub fn new(audit: Audit, clock: Clock, keys: MasterKeys) -> Self {
         let (routes, resolver) = (Routes::load(), Resolver::default());
-        Self(Arc::new(Inner { audit, clock, routes, resolver, strange: Mutex::default() }))
+        Self(Arc::new(Inner { audit, clock, routes, resolver, keys, strange: Mutex::default() }))
     }
 
     /// Whether this request may go to the cluster, and in which words. `ask` gets the cluster's answer to the target of
@@ -206,7 +219,7 @@ impl Authorizer {
         &self,
         asked: Asked<'_>,
         body: &mut Body,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Permit, AuthorizeError> {
         let notes = Notes::for_log();
         let judged = self.judge(&asked, body, &notes, ask).await;
@@ -221,7 +234,7 @@ impl Authorizer {
         &self,
         asked: Asked<'_>,
         body: Body,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Explanation {
         let (notes, mut body) = (Notes::kept(), body);
         let judged = self.judge(&asked, &mut body, &notes, ask).await;
@@ -237,26 +250,83 @@ impl Authorizer {
         asked: &Asked<'_>,
         body: &mut Body,
         notes: &Notes,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Permit, AuthorizeError> {
         let mut permit = Permit::new(Grant::Principal(Arc::clone(asked.principal)));
-        if asked.principal.privileges.allows_everything() {
-            notes.total(|| self.0.routes.find(asked.method, asked.uri.path()).map(|route| &**route), asked.uri);
+        let context = self.context(asked);
+        // Boxed: every request in flight keeps room for what is awaited here.
+        if let Some((route, context)) = context.filter(|(route, _)| route.kind == Kind::Context) {
+            notes.route(route);
+            Box::pin(self.use_context(asked, (route, context), body, &mut permit)).await?;
             return Ok(permit);
         }
-        match self.look(asked, !matches!(body, Body::Empty), notes)? {
-            Look::Allowed => {}
-            // Boxed: every request in flight keeps room for what is awaited here.
-            Look::Names { route, query, index } => {
-                let target = Box::pin(self.narrow(asked, route, &query, &index, notes, ask)).await?;
-                permit.target = target.map(Box::new);
-            }
-            Look::Body { route, kind, query, index, covered } => {
-                Box::pin(self.read(asked, (route, kind, &query, &index, covered), body, &mut permit, notes, ask))
-                    .await?;
+        if asked.principal.privileges.allows_everything() {
+            notes.total(|| self.0.routes.find(asked.method, asked.uri.path()).map(|route| &**route), asked.uri);
+        } else {
+            match self.look(asked, !matches!(body, Body::Empty), notes)? {
+                Look::Allowed => {}
+                Look::Names { route, query, index } => {
+                    let target = Box::pin(self.narrow(asked, route, &query, &index, notes, &ask)).await?;
+                    permit.target = target.map(Box::new);
+                }
+                Look::Body { route, kind, query, index, covered } => {
+                    let work = (route, kind, &query, &*index, covered);
+                    Box::pin(self.read(asked, work, body, &mut permit, notes, &ask)).await?;
+                }
             }
         }
+        if let Some((route, context)) = context {
+            Box::pin(self.open_context(asked, (route, context), &mut permit, &ask)).await?;
+        }
         Ok(permit)
+    }
+
+    /// What a request opens or uses of what stays open.
+    fn context(&self, asked: &Asked<'_>) -> Option<(&Route, Context)> {
+        if !contexts::may_concern(asked.uri) {
+            return None;
+        }
+        let route = self.0.routes.find(asked.method, asked.uri.path())?;
+        Some((route, route.context?))
+    }
+
+    /// Judges a request that goes on with what somebody opened, or ends it.
+    async fn use_context(
+        &self,
+        asked: &Asked<'_>,
+        used: (&Route, Context),
+        body: &mut Body,
+        permit: &mut Permit,
+    ) -> Result<(), AuthorizeError> {
+        let (sealer, target, read) = contexts::judge(&self.0.keys, asked, used, body).await?;
+        permit.target = target.map(Box::new);
+        permit.contexts = Some(Box::new(sealer));
+        permit.read = read;
+        Ok(())
+    }
+
+    /// Sees to it that what a permitted request opens is its caller's.
+    async fn open_context(
+        &self,
+        asked: &Asked<'_>,
+        (route, context): (&Route, Context),
+        permit: &mut Permit,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
+    ) -> Result<(), AuthorizeError> {
+        if permit.contexts.is_some() {
+            return Ok(());
+        }
+        let indices = if context == Context::Pit && !asked.principal.privileges.allows_everything() {
+            let path = permit.target().map_or(asked.uri.path(), PathAndQuery::path);
+            let index = route.index.and_then(|at| segments(path).nth(at)).unwrap_or_default();
+            let query = asked.uri.query().map_or_else(Query::default, Query::parse);
+            let expand = Options::of(route, &query)?.expand;
+            contexts::pit_indices(&path::decode(index).unwrap_or_default(), expand, &*self.catalog(ask).await?)
+        } else {
+            Vec::new()
+        };
+        permit.contexts = contexts::opening(&self.0.keys, asked, context, indices)?.map(Box::new);
+        Ok(())
     }
 
     /// Judges the body, and the names of the path too.
@@ -267,33 +337,43 @@ impl Authorizer {
         body: &mut Body,
         permit: &mut Permit,
         notes: &Notes,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<(), AuthorizeError> {
-        let mut ask = Some(ask);
-        let mut catalog = if covered && kind != "bulk" { None } else { Some(self.catalog(ask.take()).await?) };
-        if !covered {
-            let target = self.narrow(asked, route, query, index, notes, async |_| None).await?;
+        // It may search a point in time, and no index.
+        let names_later = route.shape == "/_search" && index.is_empty();
+        let mut catalog = if covered && kind != "bulk" { None } else { Some(self.catalog(ask).await?) };
+        if !covered && !names_later {
+            let target = self.narrow(asked, route, query, index, notes, ask).await?;
             permit.target = target.map(Box::new);
         }
         let (now, gzip) = (self.0.clock.now(), content::is_gzip(asked.headers)?);
+        let (principal, keys) = (asked.principal, &self.0.keys);
         permit.read = true;
         if let ("bulk", Some(catalog)) = (kind, &catalog) {
-            let (principal, catalog, notes) = (asked.principal, Arc::clone(catalog), notes.clone());
+            let (catalog, notes) = (Arc::clone(catalog), notes.clone());
             let terms = Terms { principal, route, index, catalog, now, notes, gzip, limit: asked.limit };
             permit.judged = Some(stream::begin(terms, body).await?);
         } else {
             let whole = content::read(gzip, std::mem::take(body)).await?;
             let left = loop {
-                let principal = asked.principal;
-                let judge = content::Judge { principal, route, index, catalog: catalog.as_deref(), now, notes };
+                let catalog_now = catalog.as_deref();
+                let judge =
+                    content::Judge { principal, route, index, catalog: catalog_now, keys: Some(keys), now, notes };
                 match judge.judge(kind, whole.clone()) {
                     // Only now: most bodies name what is granted, whether it exists or not.
                     Err(AuthorizeError::Unresolved) if catalog.is_none() => {
-                        catalog = Some(self.catalog(ask.take()).await?);
+                        catalog = Some(self.catalog(ask).await?);
                     }
                     judged => break judged?,
                 }
             };
+            if !left.opened.is_empty() {
+                contexts::answers_plainly(asked.headers, query)?;
+                permit.contexts = Some(Box::new(Sealer::of_search(keys, principal, left.opened)));
+            } else if !covered && names_later {
+                let target = self.narrow(asked, route, query, index, notes, ask).await?;
+                permit.target = target.map(Box::new);
+            }
             permit.judged = left.refused.map(Judged::whole);
             *body = left.body.map_or(Body::Empty, Body::from);
         }
@@ -434,14 +514,14 @@ impl Authorizer {
         query: &Query<'_>,
         index: &str,
         notes: &Notes,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Option<PathAndQuery>, AuthorizeError> {
         let principal = asked.principal;
         let now = self.0.clock.now();
         if route.kind == Kind::Concrete {
             let name = documents::concrete(principal, route, index, now)?;
             let known = if documents::needs_catalog(principal, route, asked.method, query, &name) {
-                Some(self.catalog(Some(ask)).await?)
+                Some(self.catalog(ask).await?)
             } else {
                 None
             };
@@ -476,8 +556,7 @@ impl Authorizer {
             return Err(AuthorizeError::index(principal, action.unwrap_or(route.action()), On::names(asked)));
         }
         let aliases = route.kind == Kind::Alias;
-        let catalog =
-            if aliases || narrow::needs_catalog(&expression) { Some(self.catalog(Some(ask)).await?) } else { None };
+        let catalog = if aliases || narrow::needs_catalog(&expression) { Some(self.catalog(ask).await?) } else { None };
         let narrowing = Narrowing { principal, actions: &route.actions, options, catalog: catalog.as_deref() };
         let left = narrowing.narrow(&expression)?;
         nowhere?;
@@ -511,17 +590,10 @@ impl Authorizer {
         rewritten(asked, route, index, Some(&names))
     }
 
-    async fn catalog(
-        &self,
-        ask: Option<impl AsyncFnOnce(Permit) -> Option<Bytes>>,
-    ) -> Result<Arc<Catalog>, AuthorizeError> {
-        let permit = Permit {
-            grant: Grant::Gateway,
-            target: Some(Box::new(PathAndQuery::from_static(CATALOG))),
-            judged: None,
-            read: false,
-        };
-        self.0.resolver.catalog(async || ask?(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
+    async fn catalog(&self, ask: &impl AsyncFn(Permit) -> Option<Bytes>) -> Result<Arc<Catalog>, AuthorizeError> {
+        let permit =
+            Permit { target: Some(Box::new(PathAndQuery::from_static(CATALOG))), ..Permit::new(Grant::Gateway) };
+        self.0.resolver.catalog(async || ask(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
     }
 
     /// Logs once that the table does not know a route.

@@ -171,7 +171,10 @@ impl Broker {
         match self.0.renewals.renew(stamp, &means).await {
             Ok(renewed) => self.remember(Session::clone(&renewed), begun).ok_or(RenewError::Gone),
             Err(error) => {
-                self.tell(session, "session_refresh_failed", Some(&error.to_string()));
+                // Once for each token: many may wait for it, and clients that are refused come again.
+                if !matches!(error, RenewError::Busy) && !refused.failed.swap(true, Relaxed) {
+                    self.tell(session, "session_refresh_failed", Some(&error.to_string()));
+                }
                 Err(error)
             }
         }

@@ -11,16 +11,16 @@ use tokio::time::Instant;
 
 use crate::{
     api::{Api, Caller},
-    authorize::{Asked, Authorizer, Judged, Permit},
+    authorize::{Asked, Authorizer, Judged, Permit, Sealer},
     body::Body,
     broker::Broker,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
     config::{Compatibility, Limits, Reauthentication, Shape},
-    credential::{Chosen, CredentialError, Credentials, Provenance},
+    credential::{Chosen, CredentialError, Credentials, Provenance, live::Live},
     forward::{self, Identity, cookie, headers},
     framing,
-    identify::{Evidence, IdentifyError, Realms},
+    identify::{Evidence, Realms},
     listener::{Handle, peer::Peer, watch::Activity},
     model::{Principal, Timestamp},
     path::{self, Route},
@@ -41,6 +41,7 @@ use crate::{
 pub mod answer;
 mod brokered;
 pub mod build;
+mod contexts;
 pub mod drain;
 mod merge;
 pub mod operator;
@@ -52,7 +53,6 @@ pub mod sidecar;
 pub mod signals;
 
 use answer::{Answer, Record, Source};
-use brokered::Visitor;
 
 /// An answer of the cluster, and the connection that it still arrives on.
 type Received = (Response<Body>, Option<Lease>);
@@ -177,39 +177,28 @@ impl Door {
             sidecar::check(&parts, &self.site.hosts)?;
         }
 
+        if let Some(response) = shared.api.public(route, &parts) {
+            return Ok(self.own(response, record));
+        }
         let mut session = None;
         let mut permit = if let Some(bare) = Permit::options(&parts.method) {
-            if route != Route::Cluster {
-                return Ok(self.own(shared.api.options(&parts), record));
-            }
             bare
-        } else if route == Route::Gateway
-            && let Some(response) = shared.api.public(&parts)
-        {
-            return Ok(self.own(response, record));
         } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
             open
         } else if let Some(broker) = &self.site.broker {
             if route != Route::Cluster {
                 return Box::pin(self.serve_own(broker, route, (parts, unread), peer, record)).await;
             }
-            let own = match self.visitor(broker, &mut parts, peer, record).await? {
-                Visitor::Session { live, background } => {
-                    session = Some((live, background));
-                    false
-                }
-                Visitor::Stranger { shows: true } if shared.upstream.refuses_strangers() => true,
-                Visitor::Stranger { shows: true } => return Err(CredentialError::UpstreamOpen.into()),
-                Visitor::Stranger { shows: false } => return Err(IdentifyError::Missing.into()),
-            };
-            Permit::broker(self.site.shape, own).ok_or(IdentifyError::Missing)?
+            let visitor = self.visitor(broker, &mut parts, peer, record).await?;
+            let permit = self.admitted(&visitor)?;
+            session = visitor.into_session();
+            permit
         } else {
             match self.identify(&parts, route, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
-                    let client = peer.client_ip(&parts.headers);
                     let asked = Asked {
                         principal: &principal,
-                        client,
+                        client: peer.client_ip(&parts.headers),
                         method: &parts.method,
                         uri: &parts.uri,
                         headers: &parts.headers,
@@ -218,11 +207,7 @@ impl Door {
                     shared.authorizer.check(asked, unread, async |permit| self.ask(permit).await).await?
                 }
                 Ok(principal) => {
-                    let request = Request::from_parts(parts, std::mem::take(unread));
-                    let caller = Caller::from(principal);
-                    let response =
-                        Box::pin(shared.api.answer(request, caller, peer, async |permit| self.ask(permit).await)).await;
-                    return Ok(self.own(response, record));
+                    return Ok(Box::pin(self.serve(principal.into(), (parts, unread), peer, record)).await);
                 }
                 Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
                     Permit::passthrough(&refusal).ok_or(refusal)?
@@ -234,16 +219,16 @@ impl Door {
             return Err(CredentialError::UpstreamOpen.into());
         }
 
-        let judged = permit.take_judged();
+        let (judged, contexts) = (permit.take_judged(), permit.take_contexts());
         if permit.has_read() {
             reframe(&mut parts.headers, unread);
         }
-        if let Some(judged) = &judged {
-            if matches!(unread, Body::Empty)
-                && let Some(refused) = judged.take_refused()
-            {
-                return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
-            }
+        if let (Some(judged), Body::Empty) = (&judged, &*unread)
+            && let Some(refused) = judged.take_refused()
+        {
+            return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
+        }
+        if judged.is_some() || contexts.is_some() {
             parts.headers.remove(header::ACCEPT_ENCODING); // the answer is read here
         }
         let changes = shared.authorizer.is_change(&parts.method, parts.uri.path());
@@ -252,10 +237,7 @@ impl Door {
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
         self.site.identity.tell(&mut parts.headers, &permit, product, || self.core.wall(Instant::now()))?;
-        let (credential, background) = match session {
-            Some((live, background)) => (Chosen::Session(live), background),
-            None => (self.site.credentials.choose(&permit).await?, false),
-        };
+        let (credential, background) = self.choose(session, &permit).await?;
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
         let head = forward::head(parts, &permit, &body);
@@ -276,7 +258,7 @@ impl Door {
         if changes && answered.0.status().is_success() {
             shared.authorizer.forget();
         }
-        let delivered = self.deliver(answered, credential.provenance(), mode, &rewrite, record).await?;
+        let delivered = self.deliver(answered, credential.provenance(), mode, &rewrite, contexts, record).await?;
         match judged {
             Some(judged) if delivered.status() == StatusCode::OK => Ok(merge::merge(delivered, &judged)?),
             _ => Ok(delivered),
@@ -323,6 +305,32 @@ impl Door {
         Ok(principal)
     }
 
+    /// Serves `/_security` and `/_gateway` for whoever proved who they are.
+    async fn serve(
+        &self,
+        caller: Caller,
+        (parts, unread): (Parts, &mut Body),
+        peer: &Peer,
+        record: &mut Record,
+    ) -> Response<Answer> {
+        let request = Request::from_parts(parts, std::mem::take(unread));
+        let ask = async |permit| self.ask(permit).await;
+        self.own(self.core.shared.api.answer(request, caller, peer, ask).await, record)
+    }
+
+    /// What the cluster is shown: the token of the caller's session, which may be no sign of its user, or what the
+    /// listener shows.
+    async fn choose(
+        &self,
+        session: Option<(Arc<Live>, bool)>,
+        permit: &Permit,
+    ) -> Result<(Chosen, bool), CredentialError> {
+        match session {
+            Some((live, background)) => Ok((Chosen::Session(live), background)),
+            None => Ok((self.site.credentials.choose(permit).await?, false)),
+        }
+    }
+
     /// No `async fn`: it would keep room for the request a second time.
     fn attempt<'a>(
         &'a self,
@@ -350,6 +358,7 @@ impl Door {
         provenance: Provenance,
         mode: Mode,
         rewrite: &Rewrite,
+        contexts: Option<Box<Sealer>>,
         record: &mut Record,
     ) -> Result<Response<Answer>, Rejection> {
         let (mut parts, body) = response.into_parts();
@@ -384,7 +393,11 @@ impl Door {
             }
             return Ok(Response::from_parts(parts, Answer::new(body, None)));
         }
-        Ok(Response::from_parts(parts, Answer::new(body, lease)))
+        let delivered = Response::from_parts(parts, Answer::new(body, lease));
+        match contexts {
+            Some(sealer) => Ok(Box::pin(contexts::seal(delivered, *sealer)).await?),
+            None => Ok(delivered),
+        }
     }
 
     /// An answer that the gateway itself gives.

@@ -3,7 +3,7 @@
 use http::{Extensions, HeaderValue, StatusCode};
 
 use crate::{
-    authorize::{ANY_ACTION, AuthorizeError},
+    authorize::{ANY_ACTION, AuthorizeError, Gone},
     body::BodyError,
     broker::{LoginError, SessionError},
     config::ExpiredStatus,
@@ -112,6 +112,12 @@ impl Rejection {
                 BodyError::Stalled => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception"),
             },
+            Self::Authorize(AuthorizeError::Gone(Gone::Scroll)) => {
+                (StatusCode::NOT_FOUND, "search_phase_execution_exception")
+            }
+            Self::Authorize(AuthorizeError::Gone(Gone::Async(_) | Gone::Pit | Gone::Scrolls)) => {
+                (StatusCode::NOT_FOUND, "resource_not_found_exception")
+            }
             Self::Authorize(AuthorizeError::NoSuchIndex(_)) => (StatusCode::NOT_FOUND, "index_not_found_exception"),
             Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
             Self::Credential(CredentialError::ClientMismatch) | Self::Session(SessionError::OtherClient) => {
@@ -137,7 +143,7 @@ impl Rejection {
                 (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception")
             }
             Self::Forward(ForwardError::ClientGone) => (StatusCode::BAD_REQUEST, "channel_closed_exception"),
-            Self::Forward(ForwardError::Interrupted | ForwardError::Unreachable) => {
+            Self::Forward(ForwardError::Interrupted | ForwardError::Unreachable | ForwardError::Unsealed) => {
                 (StatusCode::BAD_GATEWAY, "upstream_unavailable")
             }
             Self::Forward(ForwardError::TimedOut) => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
@@ -177,13 +183,12 @@ impl Rejection {
     #[must_use]
     pub fn code(&self) -> Option<&'static str> {
         match self {
-            Self::Busy(_) => Some("throttled"),
+            Self::Busy(_) | Self::Login(LoginError::Throttled { .. }) => Some("throttled"),
             Self::Credential(CredentialError::Resend) | Self::Forward(ForwardError::BodyLost) => {
                 Some("token_refreshed_retry")
             }
             Self::Identify(error) => error.reason_code(),
             Self::Login(LoginError::Denied { .. }) => Some("bad_credentials"),
-            Self::Login(LoginError::Throttled { .. }) => Some("throttled"),
             Self::Session(error) => error.code(),
             Self::Authorize(_)
             | Self::Credential(_)

@@ -78,7 +78,7 @@ fn a_decision_allocates_nothing() {
 
 #[test]
 fn judging_a_request_of_a_limited_caller_allocates_nothing() {
-    let authorizer = Authorizer::new(Audit::off(), Clock::system());
+    let authorizer = Authorizer::new(Audit::off(), Clock::system(), searchgate::sealing::MasterKeys::ephemeral());
     let realm = RealmRef { name: "native".into(), kind: "native".into() };
     let caller = Arc::new(Principal::new(Identity::default(), realm, AuthenticationType::Realm, limited()));
     let headers = HeaderMap::new();

@@ -24,7 +24,7 @@ use crate::{
     forward::cookie::{self, Shown},
     identify::{IdentifyError, presented::Presented},
     listener::peer::Peer,
-    model::Principal,
+    model::{Principal, Timestamp},
     respond::{Exception, Rejection, RequestFacts, es},
     secret::SecretText,
     sessions::{self, Found, ProviderKind, Reason, Session, SessionId},
@@ -251,24 +251,12 @@ impl Api {
         access::require(call.principal, &INVALIDATE).map_err(Rejection::from)?;
         let (query, all) = match wanted {
             Wanted::All => (sessions::Query::default(), true),
-            Wanted::Query { query } => (self.query(query)?, false),
+            Wanted::Query { query } => (meant(query)?, false),
         };
         let total = self.sessions.end_matching(&query).await?;
         let change = json!({ "sessions": { "all": all, "username": query.username, "total": total } });
         self.record(call, "invalidate_sessions", change);
         Ok(Reply::ok(json!({ "total": total })))
-    }
-
-    fn query(&self, Filter { provider, username }: Filter) -> Result<sessions::Query, Exception> {
-        let Some(Provider { kind, name }) = provider else {
-            if username.is_none() {
-                return Err(Exception::argument("[query] names nothing: to end all sessions say [\"match\": \"all\"]"));
-            }
-            return Ok(sessions::Query { username, ..sessions::Query::default() });
-        };
-        let known = ProviderKind::named(&kind).filter(|kind| *kind != ProviderKind::Gateway);
-        let kind = known.ok_or_else(|| Exception::argument(format!("there is no provider type [{kind}]")))?;
-        Ok(sessions::Query { kind: Some(kind), name, username })
     }
 
     async fn end(&self, call: &Call<'_>, id: &SessionId, reason: Reason) -> Result<bool, Failure> {
@@ -282,7 +270,7 @@ impl Api {
     /// Seconds that a session lives at least.
     fn lives_for(&self, session: &Session) -> u64 {
         let ends = [session.idle_expires_at, session.lifespan_expires_at];
-        let end = ends.into_iter().flatten().min().map_or(0, |end| end.as_millis());
+        let end = ends.into_iter().flatten().min().map_or(0, Timestamp::as_millis);
         end.saturating_sub(self.clock.now().as_millis()) / 1000
     }
 }
@@ -300,6 +288,19 @@ fn view(session: &Session) -> Value {
         "idle_expires_at": session.idle_expires_at,
         "expires_at": session.lifespan_expires_at,
     })
+}
+
+/// Which sessions a filter is about: it must name something.
+fn meant(Filter { provider, username }: Filter) -> Result<sessions::Query, Exception> {
+    let Some(Provider { kind, name }) = provider else {
+        if username.is_none() {
+            return Err(Exception::argument("[query] names nothing: to end all sessions say [\"match\": \"all\"]"));
+        }
+        return Ok(sessions::Query { username, ..sessions::Query::default() });
+    };
+    let known = ProviderKind::named(&kind).filter(|kind| *kind != ProviderKind::Gateway);
+    let kind = known.ok_or_else(|| Exception::argument(format!("there is no provider type [{kind}]")))?;
+    Ok(sessions::Query { kind: Some(kind), name, username })
 }
 
 /// Name and password of a grant of RFC 6749.

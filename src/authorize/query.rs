@@ -22,6 +22,10 @@ pub(super) struct Query<'a> {
     pub(super) format: Option<Cow<'a, str>>,
     /// `filter_path`: which parts of the answer are wanted.
     pub(super) filter_path: Option<Cow<'a, str>>,
+    /// Whether it holds what would be the body.
+    pub(super) source: bool,
+    /// Whether a scroll is opened or continued.
+    pub(super) scroll: bool,
     /// `help`.
     pub(super) help: Option<Cow<'a, str>>,
     /// Whether something stands in it that names what this module does not read: a body, a pipeline, a context.
@@ -44,8 +48,13 @@ impl<'a> Query<'a> {
                 "op_type" => &mut query.op_type,
                 "format" => &mut query.format,
                 "filter_path" => &mut query.filter_path,
+                "scroll" => {
+                    query.scroll = true;
+                    continue;
+                }
                 "help" => &mut query.help,
                 other => {
+                    query.source |= other == "source";
                     if let Some(known) = OPAQUE.iter().find(|known| **known == other)
                         && !(*known == "pipeline" && value == "_none")
                     {
@@ -60,7 +69,8 @@ impl<'a> Query<'a> {
     }
 }
 
-fn decode(raw: &str) -> Cow<'_, str> {
+/// A key or value as it is meant.
+pub(super) fn decode(raw: &str) -> Cow<'_, str> {
     if !raw.contains(['%', '+']) {
         return Cow::Borrowed(raw);
     }

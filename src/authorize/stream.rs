@@ -142,6 +142,7 @@ impl BulkFilter {
             route: &self.route,
             index: &self.index,
             catalog: Some(&self.catalog),
+            keys: None,
             now: self.now,
             notes: &self.notes,
         };

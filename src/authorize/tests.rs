@@ -36,7 +36,11 @@ fn ask(principal: &Principal, method: &str, target: &str) -> Result<Permit, Auth
 /// What becomes of a request, before a cluster with the indices `a1`, `a2`, `b1`, hidden `h1`, closed `c1` and the
 /// alias `al` of `a1`.
 fn asked(principal: &Principal, method: &str, target: &str, body: &str) -> Result<(Permit, Body), AuthorizeError> {
-    let authorizer = Authorizer::new(Audit::off(), Clock::anchored(Timestamp::from_millis(1_795_557_253_007)));
+    let authorizer = Authorizer::new(
+        Audit::off(),
+        Clock::anchored(Timestamp::from_millis(1_795_557_253_007)),
+        MasterKeys::ephemeral(),
+    );
     let (principal, method, uri) = (Arc::new(principal.clone()), method.parse().unwrap(), target.parse().unwrap());
     let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, "application/json".parse().unwrap())]);
     let asked =
@@ -355,7 +359,7 @@ fn backing_indices_are_covered_by_their_data_stream() {
 
 #[test]
 fn a_cluster_that_does_not_answer_opens_nothing() {
-    let authorizer = Authorizer::new(Audit::off(), Clock::system());
+    let authorizer = Authorizer::new(Audit::off(), Clock::system(), MasterKeys::ephemeral());
     let (principal, method, uri) = (Arc::new(holder(&["a1"], &["read"])), Method::GET, Uri::from_static("/_search"));
     let asked = Asked {
         principal: &principal,
@@ -442,7 +446,7 @@ fn an_alias_is_not_named_anew_by_a_body() {
 
 #[test]
 fn another_proxy_may_pass_on_what_needs_no_other_words() {
-    let authorizer = Authorizer::new(Audit::off(), Clock::system());
+    let authorizer = Authorizer::new(Audit::off(), Clock::system(), MasterKeys::ephemeral());
     let may = |caller: Principal, method: Method, target: &'static str| {
         let (principal, uri) = (Arc::new(caller), Uri::from_static(target));
         let headers = HeaderMap::new();

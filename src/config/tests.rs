@@ -405,7 +405,7 @@ fn a_broker_needs_sessions_and_sessions_a_broker() {
     let broker = "listeners: [{ address: 'unix:/run/x', shape: broker }]";
     good(&format!("{session}\n{broker}"));
     for text in [session, broker] {
-        let problems = load(text).unwrap_err().to_string();
+        let problems = load(&[text], &[]).unwrap_err();
         assert!(
             problems.contains("listeners.0.shape: shape `broker` and credential `session` go together"),
             "{problems}"

@@ -33,6 +33,8 @@ pub struct Live {
     pub renewing: AtomicBool,
     /// Somebody notes activity already.
     pub extending: AtomicBool,
+    /// Auditors heard of a failed renewal already.
+    pub failed: AtomicBool,
     /// What the cluster last said of the token, and when: `None` while it cannot tell.
     pub probed: tokio::sync::Mutex<Option<(Instant, Option<bool>)>>,
 }
@@ -56,6 +58,7 @@ impl Live {
             extend_at: session.idle_expires_at.map(|_| instant + until(session.last_seen_at.plus(stale))),
             renewing: AtomicBool::default(),
             extending: AtomicBool::default(),
+            failed: AtomicBool::default(),
             probed: tokio::sync::Mutex::default(),
             session,
         })

@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     api::{Api, Caller},
+    authorize::Permit,
     body::Body,
     broker::{Broker, SessionError, Visit},
-    credential::live::Live,
+    credential::{CredentialError, live::Live},
     forward::cookie::{self, Shown},
     identify::IdentifyError,
     listener::peer::Peer,
@@ -37,7 +38,28 @@ pub(super) enum Visitor {
     },
 }
 
+impl Visitor {
+    /// Their session, and whether it is no sign of its user that they come.
+    pub(super) fn into_session(self) -> Option<(Arc<Live>, bool)> {
+        match self {
+            Self::Session { live, background } => Some((live, background)),
+            Self::Stranger { .. } => None,
+        }
+    }
+}
+
 impl Door {
+    /// What lets a visitor go on to the cluster, which judges them by what it sees.
+    pub(super) fn admitted(&self, visitor: &Visitor) -> Result<Permit, Rejection> {
+        let own = match visitor {
+            Visitor::Session { .. } => false,
+            Visitor::Stranger { shows: false } => return Err(IdentifyError::Missing.into()),
+            Visitor::Stranger { shows: true } if self.core.shared.upstream.refuses_strangers() => true,
+            Visitor::Stranger { shows: true } => return Err(CredentialError::UpstreamOpen.into()),
+        };
+        Ok(Permit::broker(self.site.shape, own).ok_or(IdentifyError::Missing)?)
+    }
+
     /// Whom a request is of. `Authorization` counts before the cookie, which is then neither used nor cleared.
     pub(super) async fn visitor(
         &self,
@@ -107,11 +129,10 @@ impl Door {
         };
         let ends =
             session.is_some() && parts.method == Method::DELETE && cookie::read(&parts.headers) != Shown::Nothing;
-        let request = Request::from_parts(parts, std::mem::take(unread));
         let caller = Caller { principal, session, broker: Some(broker.clone()) };
-        let response = api.answer(request, caller, peer, async |permit| self.ask(permit).await).await;
+        let response = self.serve(caller, (parts, unread), peer, record).await;
         record.clears_cookie |= ends && response.status().is_success();
-        Ok(self.own(response, record))
+        Ok(response)
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Built {
     /// What the data threads share.
     pub shared: Arc<Shared>,
     /// A site and its TLS for each listener, in the order of the configuration.
-    pub sites: Vec<(Arc<Site>, Option<Arc<Reloading>>)>,
+    pub sites: Vec<Served>,
     /// The sessions of listeners of shape broker, each once; one suffices for what is done about all.
     pub brokers: Vec<Broker>,
     /// What the cluster is shown where a listener does not say otherwise.
@@ -161,7 +161,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         let replays = Arc::clone(&replays);
         move || replays.held()
     });
-    let authorizer = Authorizer::new(audit.clone(), clock.clone());
+    let authorizer = Authorizer::new(audit.clone(), clock.clone(), master_keys.clone());
     let identities = identities(config)?;
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),
@@ -190,33 +190,8 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         compatibility: config.upstream.compatibility,
         limits,
     });
-    let office = Office { sessions: &sessions, revocations: &revocations, shared: &shared, config };
-    let common = office.of(&config.upstream.credential);
-    let mut brokers: Vec<Broker> = common.iter().cloned().collect();
-    let sites = config.listeners.iter().zip(identities).map(|(listener, identity)| {
-        let tls = listener
-            .ssl
-            .clone()
-            .map(Reloading::new)
-            .transpose()
-            .map_err(|source| StartError::Tls { address: listener.address.to_string(), source })?;
-        let broker = match &listener.credential {
-            Some(own) => office.of(own).inspect(|own| brokers.push(own.clone())),
-            None => common.clone(),
-        };
-        let site = Site {
-            shape: listener.shape,
-            broker: broker.filter(|_| listener.shape == Shape::Broker),
-            credentials: listener
-                .credential
-                .as_ref()
-                .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own, &means))),
-            identity,
-            hosts: listener.hosts.clone(),
-        };
-        Ok((Arc::new(site), tls.map(Arc::new)))
-    });
-    let sites = sites.collect::<Result<_, StartError>>()?;
+    let office = Office { sessions: &sessions, revocations: &revocations, shared: &shared, means: &means };
+    let (sites, brokers) = office.sites(&credentials, identities)?;
     Ok(Built {
         shared,
         sites,
@@ -268,22 +243,53 @@ impl Built {
     }
 }
 
-/// What brokers are made of.
+/// What sites are made of.
 struct Office<'a> {
     sessions: &'a Arc<Sessions>,
     revocations: &'a Arc<Revocations>,
     shared: &'a Shared,
-    config: &'a Config,
+    means: &'a Means<'a>,
 }
 
 impl Office<'_> {
+    /// The site of each listener, and every broker once.
+    fn sites(
+        &self,
+        credentials: &Arc<Credentials>,
+        identities: Vec<Identity>,
+    ) -> Result<(Vec<Served>, Vec<Broker>), StartError> {
+        let config = self.means.config;
+        let common = self.broker(&config.upstream.credential);
+        let mut brokers: Vec<Broker> = common.iter().cloned().collect();
+        let mut sites = Vec::new();
+        for (listener, identity) in config.listeners.iter().zip(identities) {
+            let tls = listener
+                .ssl
+                .clone()
+                .map(Reloading::new)
+                .transpose()
+                .map_err(|source| StartError::Tls { address: listener.address.to_string(), source })?;
+            let (credentials, broker) = match &listener.credential {
+                None => (Arc::clone(credentials), common.clone()),
+                Some(own) => (Arc::new(Credentials::new(own, self.means)), self.broker(own)),
+            };
+            if listener.credential.is_some() {
+                brokers.extend(broker.clone());
+            }
+            let broker = broker.filter(|_| listener.shape == Shape::Broker);
+            let site = Site { shape: listener.shape, credentials, broker, identity, hosts: listener.hosts.clone() };
+            sites.push((Arc::new(site), tls.map(Arc::new)));
+        }
+        Ok((sites, brokers))
+    }
+
     /// The broker of a credential `session`.
-    fn of(&self, credential: &Credential) -> Option<Broker> {
+    fn broker(&self, credential: &Credential) -> Option<Broker> {
         let Credential::Session { service } = credential else { return None };
+        let Self { sessions, revocations, shared, means: Means { config, .. } } = self;
         let service = Arc::new(Credentials::service(service));
-        let Self { sessions, revocations, shared, config } = self;
-        let cluster =
-            Cluster::new(Arc::clone(&shared.upstream), Arc::clone(&service), config.reauthentication.refresh_timeout);
+        let patience = config.reauthentication.refresh_timeout;
+        let cluster = Cluster::new(Arc::clone(&shared.upstream), Arc::clone(&service), patience);
         let parts = Parts {
             service,
             revocations: Arc::clone(revocations),
@@ -298,6 +304,9 @@ impl Office<'_> {
         Some(Broker::new(Arc::clone(sessions), cluster, parts))
     }
 }
+
+/// A site, and its TLS.
+type Served = (Arc<Site>, Option<Arc<Reloading>>);
 
 /// Opens the store, whose connections live as long as the current runtime.
 ///

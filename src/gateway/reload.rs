@@ -57,7 +57,7 @@ impl Reloader {
             match site.identity.issuer().map(|issuer| issuer.reload(built.shared.clock.now())) {
                 Some(Ok(true)) => tracing::info!(listener = %listener.address, "key of the identity reloaded"),
                 Some(Err(error)) => {
-                    complaints.push(format!("identity of listener [{}]: {}", listener.address, chain(&error)))
+                    complaints.push(format!("identity of listener [{}]: {}", listener.address, chain(&error)));
                 }
                 Some(Ok(false)) | None => {}
             }

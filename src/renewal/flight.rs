@@ -33,7 +33,9 @@ impl<L: Lineages> Renewals<L> {
         let step = self.step(stamp, exchange).await?;
         let Some(life) = step.fetched else { return Ok(step.session) };
         let brief = life <= REUSE_WINDOW;
-        if (brief || self.0.settings.post_refresh_probe) && !self.usable(&step.session, exchange).await && brief {
+        let asks = brief || self.0.settings.post_refresh_probe;
+        let dead = asks && !self.usable(&step.session, exchange).await;
+        if dead && brief {
             // F9: the reuse window gave a pair whose access token is dead already. Its refresh token is not; once.
             let stamp = Stamp { generation: step.session.generation, ..stamp };
             return self.step(stamp, exchange).await.map(|step| step.session);

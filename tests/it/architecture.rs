@@ -54,7 +54,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("authorize", &["identify", "body", "path", "scan"]),
+    ("authorize", &["identify", "body", "path", "scan", "sealing"]),
     ("credential", &["authorize", "fetch", "sessions", "store", "upstream"]),
     ("cluster", &["credential", "fetch", "upstream"]),
     ("broker", &["cluster", "credential", "identify", "listener", "renewal", "sessions", "store"]),

@@ -5,6 +5,7 @@
 mod architecture;
 mod bodies;
 mod broker;
+mod contexts;
 mod crash;
 mod drain;
 mod durability;

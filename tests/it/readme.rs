@@ -9,7 +9,7 @@ fn its_configurations_are_good_but_for_files_that_are_not_here() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let blocks: Vec<&str> =
         readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
-    assert_eq!(blocks.len(), 4);
+    assert_eq!(blocks.len(), 5);
     assert!(blocks.iter().any(|block| block.contains("shape: broker")));
     let folder = tempfile::tempdir().unwrap();
     for block in blocks {

@@ -2,6 +2,8 @@
 //! unless `SEARCHGATE_TEST_REQUIRE_CLUSTERS` is set.
 
 mod conformance;
+mod contexts;
+mod pairs;
 mod plain;
 mod reauthentication;
 mod secured;

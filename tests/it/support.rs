@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod gateway;
+pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod relay;

@@ -86,7 +86,7 @@ impl Shared {
             keys,
             clock.clone(),
             config::Sessions::default(),
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             Arc::new(|_| ()),
             Arc::new(|_, _| ()),
         );

@@ -128,9 +128,13 @@ async fn what_the_cluster_could_not_be_told_is_told_later() {
         revoke(&gateway).await;
         assert_eq!(bench.cluster.good_tokens().len(), 2);
         bench.cluster.token_store(true);
-        tokio::time::sleep(Duration::from_millis(1100)).await;
-        // Another instance may do it.
-        revoke(&bench.gateway().await).await;
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            revoke(&gateway).await;
+            if bench.cluster.good_tokens().is_empty() {
+                break;
+            }
+        }
         assert_eq!(bench.cluster.good_tokens(), [""; 0]);
         assert!(gateway.built.shared.metrics.render().contains(r#"cause="logout",result="failure"}"#));
     })

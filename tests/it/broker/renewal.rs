@@ -167,11 +167,16 @@ async fn t12_a_body_is_sent_again_as_it_was_and_written_once() {
         let alice = log_in(&gateway).await;
         bench.cluster.expire_tokens();
         let body = format!("{{\"text\":\"{}\"}}", "x".repeat(200));
-        let headers = [("authorization", &*alice), ("content-type", "application/json")];
+        let headers = [
+            ("authorization", &*alice),
+            ("content-type", "application/json"),
+            ("es-security-runas-user", "root"), // T26
+        ];
         let answer = gateway.send(with_body(Method::PUT, "/a/_doc/1", &headers, &body)).await;
         assert_eq!(answer.status, 200);
         let written: Vec<_> = bench.cluster.seen().into_iter().filter(|seen| seen.method == Method::PUT).collect();
         assert_eq!(written.iter().filter(|seen| seen.user.is_some()).count(), 1);
+        assert!(written.iter().all(|seen| !seen.headers.contains_key("es-security-runas-user")), "T26");
         assert!(written.len() == 2 && written.iter().all(|seen| seen.body == body.as_bytes()));
     })
     .await;
