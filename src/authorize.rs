@@ -33,6 +33,7 @@ mod documents;
 mod explain;
 mod names;
 mod narrow;
+mod pipelines;
 mod query;
 mod refusal;
 mod resolve;
@@ -46,6 +47,7 @@ use explain::Notes;
 pub use explain::{Explanation, Mentioned};
 use names::Expression;
 use narrow::{Narrowing, Options};
+use pipelines::{PIPELINES, Pipelines, Staying};
 use query::Query;
 pub use refusal::{AuthorizeError, Denied, Gone, On};
 use resolve::{CATALOG, Catalog, Resolver};
@@ -110,6 +112,7 @@ struct Inner {
     clock: Clock,
     routes: Routes,
     resolver: Resolver,
+    pipelines: Pipelines,
     /// Seal what callers hold of what they opened.
     keys: MasterKeys,
     /// Shapes of routes that the table does not know and that were logged.
@@ -155,6 +158,11 @@ impl Permit {
 
     fn new(grant: Grant) -> Self {
         Self { grant, target: None, judged: None, contexts: None, read: false }
+    }
+
+    /// For a question of the gateway's own.
+    fn question(target: &'static str) -> Self {
+        Self { target: Some(Box::new(PathAndQuery::from_static(target))), ..Self::new(Grant::Gateway) }
     }
 
     /// What goes on in place of the caller's path and query, if not they.
@@ -206,7 +214,8 @@ impl Authorizer {
     #[must_use]
     pub fn new(audit: Audit, clock: Clock, keys: MasterKeys) -> Self {
         let (routes, resolver) = (Routes::load(), Resolver::default());
-        Self(Arc::new(Inner { audit, clock, routes, resolver, keys, strange: Mutex::default() }))
+        let pipelines = Pipelines::default();
+        Self(Arc::new(Inner { audit, clock, routes, resolver, pipelines, keys, strange: Mutex::default() }))
     }
 
     /// Whether this request may go to the cluster, and in which words. `ask` gets the cluster's answer to the target of
@@ -350,15 +359,24 @@ impl Authorizer {
         let (principal, keys) = (asked.principal, &self.0.keys);
         permit.read = true;
         if let ("bulk", Some(catalog)) = (kind, &catalog) {
+            self.pipeline(principal, query, ask).await?;
+            let pipelines = self.pipelines(principal, ask).await;
             let (catalog, notes) = (Arc::clone(catalog), notes.clone());
-            let terms = Terms { principal, route, index, catalog, now, notes, gzip, limit: asked.limit };
+            let terms = Terms { principal, route, index, catalog, pipelines, now, notes, gzip, limit: asked.limit };
             permit.judged = Some(stream::begin(terms, body).await?);
         } else {
             let whole = content::read(gzip, std::mem::take(body)).await?;
             let left = loop {
-                let catalog_now = catalog.as_deref();
-                let judge =
-                    content::Judge { principal, route, index, catalog: catalog_now, keys: Some(keys), now, notes };
+                let judge = content::Judge {
+                    principal,
+                    route,
+                    index,
+                    catalog: catalog.as_deref(),
+                    pipelines: None,
+                    keys: Some(keys),
+                    now,
+                    notes,
+                };
                 match judge.judge(kind, whole.clone()) {
                     // Only now: most bodies name what is granted, whether it exists or not.
                     Err(AuthorizeError::Unresolved) if catalog.is_none() => {
@@ -435,9 +453,10 @@ impl Authorizer {
         }
     }
 
-    /// Forgets what is known of names.
+    /// Forgets what is known of names and pipelines.
     pub fn forget(&self) {
         self.0.resolver.forget();
+        self.0.pipelines.forget();
     }
 
     /// What a request means to a limited caller, as far as that can be told without knowing what exists.
@@ -465,7 +484,8 @@ impl Authorizer {
             return Err(AuthorizeError::cluster(principal, action, false));
         }
         // What a query names besides indices is not for callers who may not do all.
-        if query.opaque.is_some() {
+        let writes = route.body == Some("bulk") || route.kind == Kind::Concrete && action == documents::INDEX;
+        if query.opaque.is_some() || query.pipeline.is_some() && !writes {
             somewhere(principal, route)?;
             return Err(AuthorizeError::everything(principal, action));
         }
@@ -489,6 +509,7 @@ impl Authorizer {
             Kind::Index => !route.no_wildcards && narrow::covers(privileges, &route.actions, &index),
             Kind::Concrete => {
                 route.target.is_none()
+                    && query.pipeline.is_none()
                     && !index.contains(SPECIAL)
                     && documents::covers(privileges, route, asked.method, &query, &index)
             }
@@ -526,6 +547,7 @@ impl Authorizer {
                 None
             };
             documents::judge(principal, route, asked.method, query, &name, known.as_deref())?;
+            self.pipeline(principal, query, ask).await?;
             let target = route.target.and_then(|at| segments(asked.uri.path()).nth(at)).map(path::decode);
             if let Some(target) = target
                 && !principal.privileges.allows_no_more_on(&target.unwrap_or_default(), &name)
@@ -591,9 +613,35 @@ impl Authorizer {
     }
 
     async fn catalog(&self, ask: &impl AsyncFn(Permit) -> Option<Bytes>) -> Result<Arc<Catalog>, AuthorizeError> {
-        let permit =
-            Permit { target: Some(Box::new(PathAndQuery::from_static(CATALOG))), ..Permit::new(Grant::Gateway) };
+        let permit = Permit::question(CATALOG);
         self.0.resolver.catalog(async || ask(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
+    }
+
+    /// The pipelines that any writer may use; none where nobody needs to know, for the caller may write to all indices.
+    async fn pipelines(
+        &self,
+        principal: &Principal,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
+    ) -> Option<Arc<Staying>> {
+        if WRITES.iter().all(|action| principal.privileges.allows_index_action_on_prefix(action, "")) {
+            return None;
+        }
+        let permit = Permit::question(PIPELINES);
+        Some(self.0.pipelines.staying(async || ask(permit).await).await)
+    }
+
+    /// Judges the pipeline that a query names for a write.
+    async fn pipeline(
+        &self,
+        principal: &Principal,
+        query: &Query<'_>,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
+    ) -> Result<(), AuthorizeError> {
+        let Some(pipeline) = &query.pipeline else { return Ok(()) };
+        match self.pipelines(principal, ask).await {
+            Some(staying) if !staying.contains(&**pipeline) => Err(AuthorizeError::pipeline(pipeline)),
+            _ => Ok(()),
+        }
     }
 
     /// Logs once that the table does not know a route.
@@ -698,8 +746,10 @@ pub const AUTHENTICATE: &str = "cluster:admin/xpack/security/user/authenticate";
 pub const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
 /// Changes aliases.
 const ALIASES: &str = "indices:admin/aliases";
-/// What a name of one index does not hold.
-const SPECIAL: [char; 6] = ['*', '<', ':', ',', '-', '.'];
+/// What a name of one index does not hold. A `-` excludes in lists alone, and a name with a dot is judged as it stands.
+const SPECIAL: [char; 4] = ['*', '<', ':', ','];
+/// What a document may suffer from a pipeline that sends it elsewhere.
+const WRITES: [&str; 4] = [documents::INDEX, documents::BULK_SHARD, documents::INDEX_OP, documents::AUTO_CREATE];
 /// Actions whose names are resolved before anything is judged.
 const RESOLVED_FIRST: [&str; 3] =
     ["indices:admin/resolve/index", "indices:data/read/field_caps", "indices:data/read/search"];

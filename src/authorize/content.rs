@@ -13,6 +13,7 @@ use super::{
     explain::Notes,
     names::Expression,
     narrow::{self, Narrowing, Options},
+    pipelines::Staying,
     refusal::{AuthorizeError, On},
     resolve::{Catalog, Entry},
     routes::{Expand, Route},
@@ -53,6 +54,8 @@ pub(super) struct Judge<'a> {
     pub(super) index: &'a str,
     /// What exists, where it was asked. What needs it then is [`AuthorizeError::Unresolved`].
     pub(super) catalog: Option<&'a Catalog>,
+    /// Pipelines that items of a bulk may name; all where nothing is said.
+    pub(super) pipelines: Option<&'a Staying>,
     /// Open points in time, where some may be searched.
     pub(super) keys: Option<&'a MasterKeys>,
     pub(super) now: Timestamp,
@@ -152,7 +155,7 @@ impl Judge<'_> {
         let Some((held, span)) = mentions.pit else {
             return Ok(Left { body: Some(body), refused: None, opened: Vec::new() });
         };
-        if self.route.shape != "/_search" {
+        if !matches!(self.route.shape, "/_search" | "/{index}/_search") {
             return Err(self.everything());
         }
         let opened = self.point_in_time(held)?;
@@ -295,6 +298,12 @@ impl Judge<'_> {
 
     /// One write of a bulk.
     pub(super) fn item(&self, item: &Item<'_>) -> Judgement {
+        let stays =
+            |pipeline: &&str| *pipeline == "_none" || self.pipelines.is_none_or(|known| known.contains(*pipeline));
+        if let Some(pipeline) = item.pipeline.filter(|pipeline| !stays(pipeline)) {
+            self.notes.mentioned(BULK_SHARD, item.index, false);
+            return Judgement::Refuse(Refusal::Denied(AuthorizeError::pipeline(pipeline).to_string().into()));
+        }
         match self.write(item) {
             Ok(action) => {
                 self.notes.mentioned(action, item.index, true);
@@ -319,8 +328,7 @@ impl Judge<'_> {
         if !self.allows(AUTO_CREATE, &name) && !exists() {
             return Err((AUTO_CREATE, name));
         }
-        let moves = item.pipeline.is_some_and(|pipeline| pipeline != "_none");
-        if moves || !self.allows(BULK_SHARD, &name) {
+        if !self.allows(BULK_SHARD, &name) {
             return Err((BULK_SHARD, name));
         }
         if self.allows(action, &name) { Ok(action) } else { Err((action, name)) }

@@ -102,6 +102,18 @@ impl AuthorizeError {
         Self::denied(principal, action, On::default(), granting, Some((kind, reason.into())))
     }
 
+    /// A pipeline is not for callers who may not write to all indices.
+    #[must_use]
+    pub fn pipeline(name: &str) -> Self {
+        Self::Forbidden(
+            format!(
+                "pipeline [{name}] may send documents to other indices, or does not exist: it is for callers who may write \
+                 to all indices"
+            )
+            .into(),
+        )
+    }
+
     /// The caller is bound to a workflow, and this is none.
     #[must_use]
     pub fn workflow(principal: &Principal, action: &'static str) -> Self {

@@ -28,6 +28,7 @@ import machine
 import peers
 import report
 import slices
+from authorization import main as authorization
 from load import LoadError
 from reauth import main as reauth
 from searchgate import searchgate
@@ -184,6 +185,8 @@ if __name__ == "__main__":
     try:
         if sys.argv[1:2] == ["keys"]:
             keys.main(build, sys.argv[2:])
+        elif sys.argv[1:2] == ["authorization"]:
+            authorization.main(build, sys.argv[2:])
         elif sys.argv[1:2] == ["reauth"]:
             reauth.main(build, sys.argv[2:])
         else:

@@ -8,7 +8,11 @@ mod plain;
 mod reauthentication;
 mod secured;
 
-use std::{env, net::SocketAddr, path::PathBuf};
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use http::{Method, Request};
 use serde_json::Value;
@@ -50,6 +54,11 @@ impl Cluster {
             }
             Some((None, _)) | None => setup,
         }
+    }
+
+    /// Of one that speaks TLS.
+    fn authority(&self) -> &Path {
+        self.secured.as_ref().unwrap().0.as_ref().unwrap()
     }
 
     fn address(&self) -> SocketAddr {
