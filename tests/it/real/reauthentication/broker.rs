@@ -155,7 +155,8 @@ async fn t25_a_scroll_goes_on_after_a_refresh() {
     let Some(bench) = Bench::start().await else { return };
     let handle = bench.log_in().await;
     let (index, mut client) = (index(&bench.cluster).await, bench.process.client().await);
-    let lines: String = (0..30).map(|id| format!("{{\"create\":{{\"_id\":\"{id}\"}}}}\n{{\"a\":1}}\n")).collect();
+    let line = |id| format!("{{\"create\":{{\"_id\":\"{id}\"}}}}\n{{\"a\":1}}\n");
+    let lines: String = (0..30).map(line).collect();
     assert_eq!(send(&mut client, &format!("/{index}/_bulk?refresh=true"), Some(&handle), &lines).await.status, 200);
     let mut page = send(&mut client, &format!("/{index}/_search?scroll=1m&size=15"), Some(&handle), "").await.json();
     let mut seen = 0;
