@@ -1,7 +1,10 @@
 //! What is done about sessions when nobody asks: pairs of ended ones are invalidated at the cluster, and those whose time
 //! is over ended (section 6.3).
 
+use std::time::Duration;
+
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     broker::Broker,
@@ -10,8 +13,6 @@ use crate::{
     sessions::Revocation,
     store::StoreError,
 };
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 impl Broker {
     /// Works until `stop`. One of a process is enough.
@@ -27,7 +28,10 @@ impl Broker {
                 () = stop.cancelled() => return,
                 _ = sweeps.tick() => self.sweep().await,
                 () = self.0.sessions.queued() => self.revoke_due(&owner).await,
-                _ = looks.tick() => self.revoke_due(&owner).await,
+                _ = looks.tick() => async {
+                    self.count().await?;
+                    self.revoke_due(&owner).await
+                }.await,
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "sessions are not seen to at the moment");
@@ -35,13 +39,16 @@ impl Broker {
         }
     }
 
-    /// Ends sessions whose time is over, and counts those that are left.
+    /// Ends sessions whose time is over.
     ///
     /// # Errors
     ///
     /// That of the store; what is left is done the next time.
     pub async fn sweep(&self) -> Result<(), StoreError> {
-        self.0.sessions.sweep().await?;
+        self.0.sessions.sweep().await.map(drop)
+    }
+
+    async fn count(&self) -> Result<(), StoreError> {
         let (counts, metrics) = (self.0.sessions.counts().await?, &self.0.parts.metrics.sessions);
         metrics.sessions("active", counts.active);
         metrics.sessions("needs_login", counts.needs_login);

@@ -80,7 +80,8 @@ logging: { level: 'info,searchgate=debug', audit: off }
     let printed = good(text).to_yaml();
     assert_eq!(good(&printed).to_yaml(), printed);
     assert!(printed.contains("    - type: jwt\n      name: corp\n"), "{printed}");
-    let session = good("upstream: {credential: {kind: session, service: {kind: api_key, api_key_file: f}}}").to_yaml();
+    let broker = "{listeners: [{address: '127.0.0.1:1', shape: broker}], upstream: {credential: {kind: session, service: {kind: api_key, api_key_file: f}}}}";
+    let session = good(broker).to_yaml();
     assert_eq!(good(&session).to_yaml(), session);
 }
 

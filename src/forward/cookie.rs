@@ -139,7 +139,7 @@ mod tests {
         fn no_cookie_panics_and_none_of_ours_is_left(
             cookies in proptest::collection::vec("[ -~]{0,30}|( ?searchgate_session ?=[!-~]{0,50};?){0,3}", 0..4),
         ) {
-            let bytes: Vec<&[u8]> = cookies.iter().map(|cookie| cookie.as_bytes()).collect();
+            let bytes: Vec<&[u8]> = cookies.iter().map(String::as_bytes).collect();
             let mut sent = headers(&bytes);
             if let Shown::Handle(handle) = read(&sent) {
                 prop_assert!(SessionId::of_handle(handle).is_some());

@@ -107,7 +107,7 @@ impl<L: Lineages> Renewals<L> {
     async fn exchange(&self, leased: Session, active: bool, exchange: &impl Exchange) -> Result<Step, RenewError> {
         let begun = Instant::now();
         let asked = timeout(self.0.settings.refresh_timeout, exchange.exchange(&leased)).await;
-        self.0.metrics.sessions.refreshed_in(begun.elapsed());
+        self.0.metrics.refreshed(begun.elapsed());
         let (provider, id) = (leased.provider.kind.as_str(), leased.id.short());
         let result = match asked.unwrap_or(Err(ExchangeError::Transient)) {
             Ok(fresh) => {

@@ -23,8 +23,8 @@ fn access(outcome: &Outcome) -> &str {
 /// Many requests at once, of the instances in turn.
 async fn together(count: usize, instances: &[Renewals<Table>], endpoint: &Endpoint) -> Vec<Outcome> {
     let mut waiting = JoinSet::new();
-    for renewals in instances.iter().cycle().take(count).cloned() {
-        let endpoint = endpoint.clone();
+    for renewals in instances.iter().cycle().take(count) {
+        let (renewals, endpoint) = (renewals.clone(), endpoint.clone());
         waiting.spawn(async move { renewals.renew(stamp(1), &endpoint).await });
     }
     waiting.join_all().await
@@ -259,7 +259,7 @@ async fn t32_a_lease_of_an_instance_whose_clock_is_ahead_lasts_no_longer_than_le
     let (table, endpoint) = (Table::with_session(), Endpoint::new());
     let ahead = START.plus(Duration::from_mins(1));
     table.change(|session| {
-        session.lease = Some(Lease { owner: "dead, and ahead".into(), until: ahead.plus(seconds(15)) })
+        session.lease = Some(Lease { owner: "dead, and ahead".into(), until: ahead.plus(seconds(15)) });
     });
     let begun = Instant::now();
     instance(&table).renew(stamp(1), &endpoint).await.unwrap();

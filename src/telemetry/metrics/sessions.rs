@@ -3,20 +3,15 @@
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
 };
 
 use parking_lot::Mutex;
 
-use super::{
-    core::{BOUNDS, Histogram},
-    text::Page,
-};
+use super::text::Page;
 
 /// What is counted of sessions (`transparent-reauthentication.md` section 13). All labels are of closed sets.
 #[derive(Debug, Default)]
 pub struct SessionMetrics {
-    refreshes: Mutex<Histogram>,
     waiters: AtomicU64,
     persist_lost: AtomicU64,
     /// By state.
@@ -32,11 +27,6 @@ pub struct SessionMetrics {
 pub struct Waiter<'a>(&'a AtomicU64);
 
 impl SessionMetrics {
-    /// The token endpoint was asked, and took so long.
-    pub fn refreshed_in(&self, time: Duration) {
-        self.refreshes.lock().record(time);
-    }
-
     /// Counts a waiting request until it is dropped.
     #[must_use]
     pub fn waiter(&self) -> Waiter<'_> {
@@ -65,7 +55,6 @@ impl SessionMetrics {
     }
 
     pub(super) fn render(&self, page: &mut Page) {
-        self.render_refreshes(page);
         let help = "Requests that wait for a credential to be renewed.";
         page.single("searchgate_reauth_waiters", "gauge", help, self.waiters.load(Relaxed));
         page.single(
@@ -86,20 +75,6 @@ impl SessionMetrics {
         for ((cause, result), count) in &*self.revoked.lock() {
             page.sample("searchgate_tokens_revoked_total", &[("cause", cause), ("result", result)], count);
         }
-    }
-
-    fn render_refreshes(&self, page: &mut Page) {
-        let name = "searchgate_reauth_refresh_seconds";
-        page.family(name, "histogram", "Calls to the token endpoint.");
-        let (refreshes, mut total) = (self.refreshes.lock(), 0_u64);
-        for (place, bound) in BOUNDS.iter().map(|(_, text)| *text).chain(["+Inf"]).enumerate() {
-            total += refreshes.bucket(place);
-            page.sample("searchgate_reauth_refresh_seconds_bucket", &[("le", bound)], total);
-        }
-        let nanos = refreshes.nanos();
-        let sum = format_args!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
-        page.sample("searchgate_reauth_refresh_seconds_sum", &[], sum);
-        page.sample("searchgate_reauth_refresh_seconds_count", &[], total);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::support::{
 
 #[tokio::test]
 async fn t15_a_log_out_ends_all_tokens_also_those_of_a_renewal_under_way() {
-    on_one_thread(async {
+    on_one_thread(Box::pin(async {
         let bench = Bench::new();
         let gateway = bench.gateway().await;
         let alice = log_in(&gateway).await;
@@ -44,13 +44,13 @@ async fn t15_a_log_out_ends_all_tokens_also_those_of_a_renewal_under_way() {
         let metrics = gateway.built.shared.metrics.render();
         assert!(metrics.contains(r#"searchgate_sessions_ended_total{reason="logout"} 1"#), "{metrics}");
         assert!(metrics.contains(r#"searchgate_tokens_revoked_total{cause="logout",result="success"}"#), "{metrics}");
-    })
+    }))
     .await;
 }
 
 #[tokio::test]
 async fn t16_administration_ends_sessions_also_while_they_are_renewed() {
-    on_one_thread(async {
+    on_one_thread(Box::pin(async {
         let bench = Bench::new();
         let gateway = bench.gateway().await;
         let alice = log_in(&gateway).await;
@@ -78,13 +78,13 @@ async fn t16_administration_ends_sessions_also_while_they_are_renewed() {
         for (method, target) in [(Method::GET, &*one), (Method::DELETE, &one)] {
             assert_eq!(gateway.send(request(method, target, &[("authorization", &admin)])).await.status, 404);
         }
-    })
+    }))
     .await;
 }
 
 #[tokio::test]
 async fn t30_an_idle_session_ends_and_so_do_its_tokens() {
-    on_one_thread(async {
+    on_one_thread(Box::pin(async {
         let bench = Bench::new();
         let gateway = bench.gateway_with(|config| config.sessions.idle_timeout = Duration::from_millis(300)).await;
         let alice = log_in(&gateway).await;
@@ -95,13 +95,13 @@ async fn t30_an_idle_session_ends_and_so_do_its_tokens() {
         revoke(&gateway).await;
         assert_eq!(bench.cluster.good_tokens(), [""; 0]);
         assert!(gateway.built.shared.metrics.render().contains(r#"ended_total{reason="idle_timeout"} 1"#));
-    })
+    }))
     .await;
 }
 
 #[tokio::test]
 async fn the_status_of_an_expired_session_is_as_configured() {
-    on_one_thread(async {
+    on_one_thread(Box::pin(async {
         let bench = Bench::new();
         let gateway = bench
             .gateway_with(|config| {
@@ -113,13 +113,13 @@ async fn the_status_of_an_expired_session_is_as_configured() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let answer = get(&gateway, "/_cat", &alice).await;
         assert_eq!((answer.status.as_u16(), answer.header("x-auth-reason")), (400, Some("lifespan")));
-    })
+    }))
     .await;
 }
 
 #[tokio::test]
 async fn what_the_cluster_could_not_be_told_is_told_later() {
-    on_one_thread(async {
+    on_one_thread(Box::pin(async {
         let bench = Bench::new();
         let gateway = bench.gateway().await;
         let alice = log_in(&gateway).await;
@@ -137,7 +137,7 @@ async fn what_the_cluster_could_not_be_told_is_told_later() {
         }
         assert_eq!(bench.cluster.good_tokens(), [""; 0]);
         assert!(gateway.built.shared.metrics.render().contains(r#"cause="logout",result="failure"}"#));
-    })
+    }))
     .await;
 }
 
@@ -155,7 +155,7 @@ async fn send(gateway: &Gateway, peer: Peer, method: Method, target: &str, autho
 
 #[tokio::test]
 async fn t19_a_certificate_logs_in_and_is_exchanged_again_when_its_token_has_expired() {
-    on_one_thread(async {
+    on_one_thread(Box::pin(async {
         let bench = Bench::new();
         let gateway = bench.gateway().await;
         let answer = send(&gateway, certified(b"alice"), Method::POST, "/_gateway/session", None).await;
@@ -165,13 +165,13 @@ async fn t19_a_certificate_logs_in_and_is_exchanged_again_when_its_token_has_exp
         let answer = send(&gateway, certified(b"alice"), Method::GET, "/_cat", Some(&handle)).await;
         assert_eq!((answer.status.as_u16(), answer.json()["user"].as_str()), (200, Some("alice")));
         assert_eq!((bench.cluster.delegations(), bench.cluster.refreshes()), (2, 0));
-    })
+    }))
     .await;
 }
 
 #[tokio::test]
 async fn t20_a_session_of_one_certificate_ends_when_it_is_shown_with_another_or_with_none() {
-    on_one_thread(async {
+    on_one_thread(Box::pin(async {
         for other in [certified(b"mallory"), Peer::at(CLIENT.parse().unwrap(), false)] {
             let bench = Bench::new();
             let gateway = bench.gateway().await;
@@ -184,6 +184,6 @@ async fn t20_a_session_of_one_certificate_ends_when_it_is_shown_with_another_or_
             let answer = send(&gateway, certified(b"alice"), Method::GET, "/_cat", Some(&handle)).await;
             assert_eq!(answer.status, 401);
         }
-    })
+    }))
     .await;
 }

@@ -6,7 +6,7 @@ use std::{
     collections::{HashMap, VecDeque},
     convert::Infallible,
     sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -17,7 +17,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use searchgate::config::HostUrl;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 
 /// The stand-in. Clones are the same one.
 #[derive(Clone)]
@@ -222,8 +222,7 @@ async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
             state.seen.push(seen);
         }
         match user {
-            Err(refusal) if !security && state.answers.is_empty() => (refusal, None),
-            Err(refusal) if security => (refusal, None),
+            Err(refusal) if security || state.answers.is_empty() => (*refusal, None),
             user if security => {
                 let form = serde_json::from_slice(&whole).unwrap_or_default();
                 state.security(&parts.method, &path, &user.unwrap_or_default(), &form)
@@ -266,19 +265,23 @@ impl Access {
 }
 
 impl State {
-    fn user(&self, authorization: Option<&str>) -> Result<String, Answered> {
+    fn user(&self, authorization: Option<&str>) -> Result<String, Box<Answered>> {
         let Some((scheme, value)) = authorization.and_then(|value| value.split_once(' ')) else {
-            return Err(refusal("missing authentication credentials for REST request [/]", CHALLENGES, &json!({})));
+            return Err(Box::new(refusal(
+                "missing authentication credentials for REST request [/]",
+                CHALLENGES,
+                &json!({}),
+            )));
         };
         if scheme == "Bearer" {
             return match self.access.get(value) {
                 Some(access) if access.is_good() => Ok(access.user.clone()),
-                Some(_) => Err(refusal("token expired", &[TOKEN_EXPIRED], &json!({}))),
+                Some(_) => Err(Box::new(refusal("token expired", &[TOKEN_EXPIRED], &json!({})))),
                 None => {
                     let text = "unable to authenticate with provided credentials and anonymous access is not allowed for \
                                 this request";
                     let more = json!({ "additional_unsuccessful_credentials": "oauth2 token: invalid token" });
-                    Err(refusal(text, CHALLENGES, &more))
+                    Err(Box::new(refusal(text, CHALLENGES, &more)))
                 }
             };
         }
@@ -288,7 +291,7 @@ impl State {
             return Ok(name.to_owned());
         }
         let text = format!("unable to authenticate user [{name}] for REST request [/]");
-        Err(refusal(&text, CHALLENGES, &json!({})))
+        Err(Box::new(refusal(&text, CHALLENGES, &json!({}))))
     }
 
     fn cluster(&mut self, user: &str, path: &str) -> Answered {
