@@ -30,6 +30,7 @@ import report
 import slices
 from authorization import main as authorization
 from load import LoadError
+from reauth import main as reauth
 from searchgate import searchgate
 from security import main as keys
 from security.swarm import SwarmError
@@ -186,6 +187,8 @@ if __name__ == "__main__":
             keys.main(build, sys.argv[2:])
         elif sys.argv[1:2] == ["authorization"]:
             authorization.main(build, sys.argv[2:])
+        elif sys.argv[1:2] == ["reauth"]:
+            reauth.main(build, sys.argv[2:])
         else:
             main()
     except (check.CheckError, LoadError, StartError, SwarmError, OSError, subprocess.SubprocessError) as problem:

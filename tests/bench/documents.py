@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+# Where bodies are sent, and what is answered to them.
+UPLOAD, UPLOADED = "/bench/_bulk", '{"errors":false}'
 SIZES = {"2k": 2 * 1024, "64k": 64 * 1024, "1m": 1024 * 1024}
 
 ROOT = json.dumps({

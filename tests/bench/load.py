@@ -25,10 +25,16 @@ class Traffic:
     h2: bool = False
     streams: int = 1
     close: bool = False
+    upload: Path | None = None
 
     def url(self, port: int) -> str:
         """Where a peer with this port is asked."""
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{port}{documents.path(self.document)}"
+        path = documents.UPLOAD if self.upload else documents.path(self.document)
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{port}{path}"
+
+    def answer_bytes(self) -> int:
+        """Of one answer."""
+        return len(documents.UPLOADED) if self.upload else documents.SIZES[self.document]
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ def command(traffic: Traffic, port: int, headers: dict[str, str]) -> list[str]:
     if traffic.close:
         headers = {**headers, "Connection": "close"}
     words += [f"-H{name}: {value}" for name, value in headers.items()]
+    if traffic.upload:
+        words += ["-d", str(traffic.upload), "-HContent-Type: application/x-ndjson"]
     return [*words, traffic.url(port)]
 
 
@@ -60,7 +68,7 @@ def run(traffic: Traffic, port: int, headers: dict[str, str], cpu: int, log: Pat
     words = ["taskset", "-c", str(cpu), *command(traffic, port, headers)]
     words.insert(-1, f"--log-file={log}")
     text = report(words)
-    expected = traffic.requests * documents.SIZES[traffic.document]
+    expected = traffic.requests * traffic.answer_bytes()
     good, data = number(r"status codes: (\d+) 2xx", text), number(r"\((\d+)\) data", text)
     if good != traffic.requests or data != expected:
         raise LoadError(f"{good} of {traffic.requests} answers were good, {data} of {expected} bytes came:\n{text}")

@@ -42,6 +42,7 @@ NGINX_UPSTREAM = """
         listen 127.0.0.1:{plain} backlog=4096;
         root {www};
         location = / {{ return 200 '{answer}'; }}
+        location = {upload} {{ return 200 '{uploaded}'; }}
     }}
 """
 
@@ -117,7 +118,9 @@ def upstream(site: Site):
     """nginx with the documents, on the load's CPU. As a peer it is 'no proxy'."""
     room, www, plain = site.room("upstream"), site.folder / "www", free_port()
     documents.write(www)
-    body = NGINX_UPSTREAM.format(plain=plain, www=www, answer=documents.ROOT)
+    body = NGINX_UPSTREAM.format(
+        plain=plain, www=www, answer=documents.ROOT, upload=documents.UPLOAD, uploaded=documents.UPLOADED,
+    )
     settings = room / "nginx.conf"
     settings.write_text(NGINX.format(room=room, threads=1, connections=CONNECTIONS, body=body))
     with running(["nginx", "-p", str(room), "-c", str(settings)], [site.load_cpu], room) as process:

@@ -8,6 +8,7 @@ mod drain;
 mod kill;
 mod listeners;
 mod manage;
+mod master_key;
 mod memory;
 mod oauth2;
 mod realms;

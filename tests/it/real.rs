@@ -5,9 +5,14 @@ mod conformance;
 mod contexts;
 mod pairs;
 mod plain;
+mod reauthentication;
 mod secured;
 
-use std::{env, net::SocketAddr, path::PathBuf};
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use http::{Method, Request};
 use serde_json::Value;
@@ -21,8 +26,8 @@ use crate::support::{
 /// A cluster that runs already.
 struct Cluster {
     url: String,
-    /// CA, and the `Authorization` of its administrator, where it is secured.
-    secured: Option<(PathBuf, String)>,
+    /// CA, where it speaks TLS, and the `Authorization` of its administrator, where it is secured.
+    secured: Option<(Option<PathBuf>, String)>,
 }
 
 impl Cluster {
@@ -34,9 +39,9 @@ impl Cluster {
             return None;
         };
         let value = |name: &str| env::var(format!("{variable}_{name}"));
-        let secured = value("CA")
+        let secured = value("USER")
             .ok()
-            .map(|authority| (authority.into(), basic(&value("USER").unwrap(), &value("PASSWORD").unwrap())));
+            .map(|user| (value("CA").ok().map(PathBuf::from), basic(&user, &value("PASSWORD").unwrap())));
         Some(Self { url, secured })
     }
 
@@ -44,19 +49,38 @@ impl Cluster {
     fn setup(&self) -> Setup {
         let setup = Setup::new(&self.url);
         match &self.secured {
-            Some((authority, _)) => {
+            Some((Some(authority), _)) => {
                 setup.with(&format!("upstream: {{ssl: {{certificate_authorities: ['{}']}}}}", authority.display()))
             }
-            None => setup,
+            Some((None, _)) | None => setup,
         }
     }
 
-    /// Asks the cluster itself, past the gateway, as its administrator.
+    /// Of one that speaks TLS.
+    fn authority(&self) -> &Path {
+        self.secured.as_ref().unwrap().0.as_ref().unwrap()
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.url.split("//").nth(1).unwrap().trim_end_matches('/').parse().unwrap()
+    }
+
+    /// Asks the cluster itself, past the gateway.
+    async fn ask(&self, method: Method, target: &str, authorization: &str, body: &Value) -> Answer {
+        let mut client = match &self.secured {
+            Some((Some(authority), _)) => {
+                let stream = TlsClient::trusting(authority).connect(self.address(), "127.0.0.1").await.unwrap();
+                Client::over(stream).await
+            }
+            Some((None, _)) | None => Client::tcp(self.address()).await,
+        };
+        client.send(json(method, target, authorization, body)).await.unwrap()
+    }
+
+    /// The same, as its administrator, who succeeds.
     async fn administrate(&self, method: Method, target: &str, body: &Value) -> Answer {
-        let (authority, administrator) = self.secured.as_ref().unwrap();
-        let address: SocketAddr = self.url.strip_prefix("https://").unwrap().trim_end_matches('/').parse().unwrap();
-        let stream = TlsClient::trusting(authority).connect(address, "127.0.0.1").await.unwrap();
-        let answer = Client::over(stream).await.send(json(method, target, administrator, body)).await.unwrap();
+        let (_, administrator) = self.secured.as_ref().unwrap();
+        let answer = self.ask(method, target, administrator, body).await;
         assert!(answer.status.is_success(), "{target}: {} {}", answer.status, answer.text());
         answer
     }

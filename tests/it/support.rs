@@ -5,6 +5,7 @@ pub(crate) mod gateway;
 pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod stand_in;
 pub(crate) mod tls;

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use crate::support::{
     client::{Answer, with_body},
-    process::{Process, Setup, basic},
+    process::{Client, PASSWORD, Process, Setup, basic},
     server::Server,
+    stand_in::{self, Fault, StandIn},
 };
 
 /// What must not be seen; each is followed up in base64, too.
@@ -103,40 +104,120 @@ async fn no_secret_is_told_anywhere() {
     assert_eq!(revoked.status, 200, "{}", revoked.text());
     assert_eq!(session.send(Method::GET, &search, &key, "").await.status, 401);
 
-    let Session { mut process, answers, secrets } = session;
-    let mut places = Vec::new();
-    for path in ["/metrics", "/status", "/readyz?verbose", "/loglevel"] {
-        places.push((path.to_owned(), process.admin(Method::GET, path, "").await.text().to_owned()));
-    }
-    for answer in answers {
-        places.push((format!("the answer {} {:?}", answer.status, answer.headers), answer.text().to_owned()));
-    }
-    let check = process.setup.command("check").arg("--print-effective").output().unwrap();
-    assert!(check.status.success());
-    places.push(("check".into(), String::from_utf8(check.stdout).unwrap()));
-    for file in ["cmdline", "environ"] {
-        let text = std::fs::read(format!("/proc/{}/{file}", process.running.id())).unwrap();
-        places.push((file.into(), String::from_utf8_lossy(&text).into_owned()));
-    }
-    process.running.signal("HUP");
-    process.running.stderr.wait_for("reload", |line| line.contains("configuration reloaded"));
-    process.running.signal("TERM");
-    assert_eq!(process.running.end().code(), Some(0));
-    places.push(("standard output".into(), process.running.stdout.whole()));
-    places.push(("standard error".into(), process.running.stderr.whole()));
-    places.push(("the audit file".into(), std::fs::read_to_string(process.setup.path("audit.json")).unwrap()));
-    let mut stored = Vec::new();
-    for file in ["gate.db", "gate.db-wal"] {
-        stored.extend(std::fs::read(process.setup.path(file)).unwrap_or_default());
-    }
-    places.push(("the store".into(), String::from_utf8_lossy(&stored).into_owned()));
+    session.scan().await;
+}
 
-    for (name, text) in places {
-        // Elasticsearch tells a caller the target that they asked for, query and all.
-        let told_back = |secret: &&String| *secret == QUERY && name.starts_with("the answer");
-        for trace in secrets.iter().filter(|secret| !told_back(secret)).flat_map(|secret| traces(secret)) {
-            let seen = text.find(&trace).map(|at| &text.as_bytes()[at.saturating_sub(300)..at]);
-            assert!(seen.is_none(), "{trace} in {name} after {}", String::from_utf8_lossy(seen.unwrap()));
+/// What a broker and a sidecar hold of the cluster's: pairs, the refresh token and the secret of a client, the master key; and
+/// the handles that they give out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_of_a_session_is_told_anywhere() {
+    let cluster = StandIn::start();
+    let url = cluster.host().to_string();
+    let master = STANDARD.encode([0xa7; 32]);
+    let oauth2 = format!(
+        "{{kind: oauth2, token_url: '{url}/_security/oauth2/token', grant_type: password, username: bob, \
+         password_file: DIR/bob, client_id: gate, client_secret_file: DIR/service}}"
+    );
+    let process = Setup::new(&url)
+        .file("bob", stand_in::PASSWORD)
+        .file("service", stand_in::SERVICE)
+        .file("master", &master)
+        .with(&format!(
+            "listeners:\n- {{address: 127.0.0.1:0, shape: broker, credential: \
+             {{kind: session, service: {{kind: basic, username: gate, password_file: DIR/service}}}}}}\n\
+             - {{address: 127.0.0.1:0, shape: sidecar, hosts: [gate.test], credential: {oauth2}}}"
+        ))
+        .with("store: {master_key_file: DIR/master}\nlogging: {level: trace}")
+        .serve();
+    let sidecar = process.addresses[1].parse().unwrap();
+    let secrets = [stand_in::PASSWORD, stand_in::SERVICE, &master, BODY, HEADER].map(str::to_owned).to_vec();
+    let mut session = Session { process, answers: Vec::new(), secrets };
+    let (alice, body) = (basic("alice", stand_in::PASSWORD), json!({"text": BODY}).to_string());
+    let mut handles = Vec::new();
+    for target in ["/_gateway/session", "/_gateway/session?cookie=true"] {
+        let opened = session.send(Method::POST, target, &alice, "").await;
+        assert_eq!(opened.status, 200, "{}", opened.text());
+        let cookie = opened.header("set-cookie").and_then(|cookie| cookie.split(['=', ';']).nth(1)).map(str::to_owned);
+        let handle = cookie.or_else(|| Some(opened.json()["access_token"].as_str()?.to_owned())).unwrap();
+        session.keep(&handle);
+        handles.push(format!("Bearer {handle}"));
+    }
+    let grant = json!({"grant_type": "password", "username": "alice", "password": stand_in::PASSWORD}).to_string();
+    let granted = session.send(Method::POST, "/_security/oauth2/token", &alice, &grant).await;
+    if let Some(handle) = granted.json()["access_token"].as_str() {
+        session.keep(handle);
+        handles.push(format!("Bearer {handle}"));
+    }
+    // Renewed; not renewed for now; refused; ended.
+    for fault in
+        [None, Some(Fault::Garbage), Some(Fault::HalfClosed), Some(Fault::Refuses("token has been invalidated"))]
+    {
+        cluster.expire_tokens();
+        if let Some(fault) = fault {
+            cluster.fault(fault);
+        }
+        for handle in &handles {
+            session.send(Method::PUT, "/a/_doc/1", handle, &body).await;
+            session.send(Method::GET, "/_gateway/session", handle, "").await;
+            session.send(Method::GET, "/_security/_authenticate", handle, "").await;
+        }
+        let mut beside = Client::tcp(sidecar).await;
+        let put = with_body(Method::PUT, "/a/_doc/1", &[("content-type", "application/json")], &body);
+        session.answers.push(beside.send(put).await.unwrap());
+    }
+    let unknown = format!("{}x", handles[0]);
+    session.send(Method::GET, "/a", &unknown, "").await;
+    let elastic = basic("elastic", PASSWORD);
+    let listed = session.send(Method::GET, "/_gateway/sessions", &elastic, "").await;
+    assert_eq!(listed.status, 200, "{}", listed.text());
+    session.send(Method::DELETE, "/_gateway/session", &handles[0], "").await;
+    session.send(Method::POST, "/_gateway/sessions/_invalidate", &elastic, r#"{"match":"all"}"#).await;
+    assert!(cluster.refreshes() > 2 && cluster.tokens().len() > 6, "{:?}", cluster.tokens());
+    session.secrets.extend(cluster.tokens());
+    session.secrets.push(PASSWORD.to_owned());
+    session.scan().await;
+}
+
+impl Session {
+    /// Ends the process, and looks wherever somebody else may.
+    async fn scan(self) {
+        let Self { mut process, answers, secrets } = self;
+        let mut places = Vec::new();
+        for path in ["/metrics", "/status", "/readyz?verbose", "/loglevel"] {
+            places.push((path.to_owned(), process.admin(Method::GET, path, "").await.text().to_owned()));
+        }
+        for answer in answers {
+            places.push((format!("the answer {} {:?}", answer.status, answer.headers), answer.text().to_owned()));
+        }
+        let check = process.setup.command("check").arg("--print-effective").output().unwrap();
+        assert!(check.status.success());
+        places.push(("check".into(), String::from_utf8(check.stdout).unwrap()));
+        for file in ["cmdline", "environ"] {
+            let text = std::fs::read(format!("/proc/{}/{file}", process.running.id())).unwrap();
+            // The bootstrap password was given there by whoever started the process.
+            let text = String::from_utf8_lossy(&text).replace(PASSWORD, "");
+            places.push((file.into(), text));
+        }
+        process.running.signal("HUP");
+        process.running.stderr.wait_for("reload", |line| line.contains("configuration reloaded"));
+        process.running.signal("TERM");
+        assert_eq!(process.running.end().code(), Some(0));
+        places.push(("standard output".into(), process.running.stdout.whole()));
+        places.push(("standard error".into(), process.running.stderr.whole()));
+        places.push(("the audit file".into(), std::fs::read_to_string(process.setup.path("audit.json")).unwrap()));
+        let mut stored = Vec::new();
+        for file in ["gate.db", "gate.db-wal"] {
+            stored.extend(std::fs::read(process.setup.path(file)).unwrap_or_default());
+        }
+        places.push(("the store".into(), String::from_utf8_lossy(&stored).into_owned()));
+
+        for (name, text) in places {
+            // Elasticsearch tells a caller the target that they asked for, query and all.
+            let told_back = |secret: &&String| *secret == QUERY && name.starts_with("the answer");
+            for trace in secrets.iter().filter(|secret| !told_back(secret)).flat_map(|secret| traces(secret)) {
+                let seen = text.find(&trace).map(|at| &text.as_bytes()[at.saturating_sub(300)..at]);
+                assert!(seen.is_none(), "{trace} in {name} after {}", String::from_utf8_lossy(seen.unwrap()));
+            }
         }
     }
 }

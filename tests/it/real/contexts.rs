@@ -24,9 +24,8 @@ struct Side {
 
 impl Side {
     fn original(cluster: &Cluster) -> Self {
-        let (authority, administrator) = cluster.secured.clone().unwrap();
-        let address = cluster.url.split_once("://").unwrap().1.trim_end_matches('/').parse().unwrap();
-        Self::new(address, Some(TlsClient::trusting(&authority)), administrator)
+        let (_, administrator) = cluster.secured.clone().unwrap();
+        Self::new(cluster.address(), Some(TlsClient::trusting(cluster.authority())), administrator)
     }
 
     fn gate(process: &Process) -> Self {

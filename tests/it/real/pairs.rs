@@ -34,7 +34,7 @@ impl Caller {
         std::fs::write(file.path(), password).unwrap();
         let mut config = Config::default();
         config.upstream.hosts = vec![real.url.parse().unwrap()];
-        config.upstream.ssl.certificate_authorities = vec![real.secured.as_ref().unwrap().0.clone()];
+        config.upstream.ssl.certificate_authorities = vec![real.authority().to_owned()];
         let service = Credentials::service(&Service::Basic { username, password_file: file.path().into() });
         let upstream = Upstream::new(&config.upstream, Metrics::new(&[])).unwrap();
         let cluster = Cluster::new(Arc::new(upstream), Arc::new(service), Duration::from_secs(30));

@@ -31,7 +31,7 @@ pub(super) struct Seen {
 impl Side {
     pub(super) fn original(cluster: &Cluster, administrator: (&str, &str)) -> Self {
         let tls = cluster.url.starts_with("https://");
-        let tls = tls.then(|| TlsClient::trusting(&cluster.secured.as_ref().unwrap().0));
+        let tls = tls.then(|| TlsClient::trusting(cluster.authority()));
         let address = cluster.url.split_once("://").unwrap().1.trim_end_matches('/').parse().unwrap();
         Self::new(address, tls, administrator)
     }
