@@ -1,6 +1,7 @@
 //! Real clusters behind the real binary. `scripts/test` starts them; a test whose cluster is absent says so and passes,
 //! unless `SEARCHGATE_TEST_REQUIRE_CLUSTERS` is set.
 
+mod authorization;
 mod conformance;
 mod plain;
 mod secured;
