@@ -83,14 +83,14 @@ impl World {
         let body = json!({
             "settings": {"number_of_shards": 1, "number_of_replicas": 0, "index.hidden": index.hidden},
             "mappings": {"properties": {
-                "home": {"type": "keyword"}, "n": {"type": "long"}, "place": {"type": "geo_shape"},
+                "home": {"type": "keyword"}, "n": {"type": "long"},
                 field(name): {"type": "keyword"},
             }},
             "aliases": index.aliases,
         });
         line.done(Method::PUT, &format!("/{name}"), &body).await;
         let documents = (1..=index.documents).map(|number| {
-            let document = json!({"home": home(name), "n": number, "place": {"type": "point", "coordinates": [1, 2]}});
+            let document = json!({"home": home(name), "n": number});
             format!("{{\"index\":{{\"_id\":\"{number}\"}}}}\n{document}\n")
         });
         let documents = documents.collect::<String>();
@@ -124,8 +124,8 @@ pub(super) async fn look(line: &mut Line) -> State {
     for (name, value) in members(&settings["persistent"]) {
         state.insert(format!("setting {name}"), value.to_string());
     }
-    line.done(Method::POST, "/*,-.security*/_refresh?expand_wildcards=open,hidden", &Value::Null).await;
-    let target = "/*,-.security*/_search?expand_wildcards=open,hidden&size=1000&version=true";
+    line.done(Method::POST, "/*,-.security*/_refresh?expand_wildcards=open,hidden&ignore_unavailable=true", &Value::Null).await;
+    let target = "/*,-.security*/_search?expand_wildcards=open,hidden&ignore_unavailable=true&size=1000&version=true";
     let found = line.done(Method::GET, target, &Value::Null).await;
     for hit in found["hits"]["hits"].as_array().unwrap() {
         let (index, id) = (hit["_index"].as_str().unwrap(), hit["_id"].as_str().unwrap());
