@@ -18,6 +18,8 @@ pub(super) struct Seen {
     error: Option<String>,
     /// Names, homes and fields of the world in it; of a failure, those that the caller has not said itself.
     shown: BTreeSet<String>,
+    /// Those of the world that the caller has said.
+    said: BTreeSet<String>,
     /// Documents found, where they are counted.
     total: Option<u64>,
     /// One line an item, of answers that have such.
@@ -46,8 +48,8 @@ impl Seen {
         let body: Value = serde_json::from_str(&text).unwrap_or_default();
         let fails = !answer.status.is_success();
         let mut shown = words(&text, known);
+        let said = words(&request.to_string(), known);
         if fails {
-            let said = words(&request.to_string(), known);
             shown.retain(|word| !said.contains(word));
         }
         let error = fails.then(|| match &body {
@@ -55,7 +57,7 @@ impl Seen {
             body => error_text(body.get("error").unwrap_or(body)),
         });
         let items = if fails { Vec::new() } else { items(&body, known) };
-        Self { status: answer.status.as_u16(), error, shown, total: total(&body), items }
+        Self { status: answer.status.as_u16(), error, shown, said, total: total(&body), items }
     }
 
     pub(super) fn is_success(&self) -> bool {
@@ -64,7 +66,7 @@ impl Seen {
 
     /// Compares this, the original's, with searchgate's.
     pub(super) fn judge(&self, other: &Self) -> Verdict {
-        let more: Vec<&str> = other.shown.difference(&self.shown).map(String::as_str).collect();
+        let more: Vec<&str> = other.shown.difference(&self.shown).filter(|word| !self.said.contains(*word)).map(String::as_str).collect();
         let more_items = self.items.iter().zip(&other.items).filter(|(original, other)| {
             original.fails && !other.fails || other.total.unwrap_or(0) > original.total.unwrap_or(other.total.unwrap_or(0))
         });

@@ -109,6 +109,10 @@ pub(super) async fn look(line: &mut Line) -> State {
     let metadata = line.done(Method::GET, &format!("/_cluster/state/metadata?filter_path={METADATA}"), &Value::Null).await;
     let metadata = &metadata["metadata"];
     for (name, index) in members(&metadata["indices"]).filter(|(name, _)| !is_systems(name)) {
+        let mut index = index.clone();
+        if let Some(aliases) = index["aliases"].as_array_mut() {
+            aliases.sort_by_key(Value::to_string);
+        }
         state.insert(format!("index {name}"), index.to_string());
     }
     for (kind, pointer) in GLOBALS {
