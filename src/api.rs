@@ -10,11 +10,12 @@ use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use serde_json::Value;
 
 use crate::{
-    authorize::{ANY_ACTION, AuthorizeError, Authorizer},
+    authorize::{ANY_ACTION, AuthorizeError, Authorizer, Permit},
     body::{Body, BodyError},
     clock::Clock,
     config::Limits,
     documents::Documents,
+    forward::identity::Issuer,
     identify::{IdentifyError, Realms},
     keys::Keys,
     listener::peer::Peer,
@@ -33,10 +34,12 @@ mod authenticate;
 mod caches;
 mod decision;
 mod descriptor;
+mod explain;
 mod failure;
 mod filter;
 mod form;
 mod json;
+mod jwks;
 mod keys;
 mod life;
 mod media;
@@ -77,6 +80,8 @@ pub struct Api {
     pub documents: Documents,
     /// Prove whom a grant is for.
     pub realms: Arc<Realms>,
+    /// Sign what the cluster is told of callers.
+    pub issuers: Vec<Arc<Issuer>>,
     /// Told of every change.
     pub audit: Audit,
     /// Tells the time.
@@ -109,8 +114,14 @@ struct Reply {
 }
 
 impl Api {
-    /// Answers a request of a proven caller.
-    pub async fn answer(&self, request: Request<Body>, principal: Arc<Principal>, peer: &Peer) -> Response<Body> {
+    /// Answers a request of a proven caller. `ask` gets the cluster's answer to what the authorizer wants to know.
+    pub async fn answer(
+        &self,
+        request: Request<Body>,
+        principal: Arc<Principal>,
+        peer: &Peer,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+    ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let facts = facts(&parts);
         let decision = decision::serves(parts.uri.path());
@@ -126,7 +137,7 @@ impl Api {
         } else if decision {
             decision::decide(self, &parts, &principal, peer)
         } else {
-            self.serve(&parts, body, &principal, peer).await
+            self.serve(&parts, body, &principal, peer, ask).await
         };
         match served {
             Ok(response) => response,
@@ -137,6 +148,12 @@ impl Api {
                 failure.response(&facts)
             }
         }
+    }
+
+    /// Answers what needs no credentials: anybody may read public keys, where there are any.
+    #[must_use]
+    pub fn public(&self, parts: &Parts) -> Option<Response<Body>> {
+        (jwks::serves(parts.uri.path()) && !self.issuers.is_empty()).then(|| jwks::answer(self, parts))
     }
 
     /// Why a caller is not known, in the words for what it asks for here.
@@ -167,8 +184,9 @@ impl Api {
         &self,
         parts: &Parts,
         body: Body,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         peer: &Peer,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
     ) -> Result<Response<Body>, Failure> {
         let mut query = Query::parse(parts.uri.query().unwrap_or_default())?;
         query.flag("error_trace").map_err(|_| {
@@ -203,6 +221,7 @@ impl Api {
             (Endpoint::DelegatePki, _) => settings::delegate_pki(&mut call),
             (Endpoint::DisableProfile, _) => self.enable_profile(&mut call, false).await,
             (Endpoint::DisableUser, _) => self.enable_user(&mut call, false).await,
+            (Endpoint::Explain, _) => self.explain(&mut call, principal, ask).await,
             (Endpoint::EnableProfile, _) => self.enable_profile(&mut call, true).await,
             (Endpoint::EnableUser, _) => self.enable_user(&mut call, true).await,
             (Endpoint::Enroll, _) => settings::enroll(),

@@ -28,6 +28,7 @@ use crate::{
 mod content;
 mod date_math;
 mod documents;
+mod explain;
 mod names;
 mod narrow;
 mod query;
@@ -36,6 +37,8 @@ mod resolve;
 mod routes;
 mod target;
 
+use explain::Notes;
+pub use explain::{Explanation, Mentioned};
 use names::Expression;
 use narrow::{Narrowing, Options};
 use query::Query;
@@ -190,30 +193,55 @@ impl Authorizer {
         body: &mut Body,
         ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
     ) -> Result<Permit, AuthorizeError> {
+        let notes = Notes::for_log();
+        let judged = self.judge(&asked, body, &notes, ask).await;
+        if let Some(explanation) = self.end(&notes, &asked, judged.as_ref().err()) {
+            explanation.log(&asked);
+        }
+        judged.inspect_err(|error| self.tell(&asked, error))
+    }
+
+    /// What [`Self::check`] would say of a request, and why. Nothing is sent but questions of what exists.
+    pub async fn explain(
+        &self,
+        asked: Asked<'_>,
+        body: Body,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+    ) -> Explanation {
+        let (notes, mut body) = (Notes::kept(), body);
+        let judged = self.judge(&asked, &mut body, &notes, ask).await;
+        self.end(&notes, &asked, judged.as_ref().err()).unwrap_or_default()
+    }
+
+    fn end(&self, notes: &Notes, asked: &Asked<'_>, refusal: Option<&AuthorizeError>) -> Option<Explanation> {
+        notes.end(asked, || self.0.routes.find(asked.method, asked.uri.path()), refusal)
+    }
+
+    async fn judge(
+        &self,
+        asked: &Asked<'_>,
+        body: &mut Body,
+        notes: &Notes,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+    ) -> Result<Permit, AuthorizeError> {
         let mut permit = Permit::new(Grant::Principal(Arc::clone(asked.principal)));
         if asked.principal.privileges.allows_everything() {
+            notes.total(|| self.0.routes.find(asked.method, asked.uri.path()), asked.uri);
             return Ok(permit);
         }
-        let judged = match self.look(&asked, !matches!(body, Body::Empty)) {
-            Ok(Look::Allowed) => return Ok(permit),
+        match self.look(asked, !matches!(body, Body::Empty), notes)? {
+            Look::Allowed => {}
             // Boxed: every request in flight keeps room for what is awaited here.
-            Ok(Look::Names { route, query, index }) => {
-                let narrowed = Box::pin(self.narrow(&asked, route, &query, &index, ask)).await;
-                narrowed.map(|target| permit.target = target.map(Box::new))
+            Look::Names { route, query, index } => {
+                let target = Box::pin(self.narrow(asked, route, &query, &index, notes, ask)).await?;
+                permit.target = target.map(Box::new);
             }
-            Ok(Look::Body { route, kind, query, index, covered }) => {
-                let work = self.read(&asked, (route, kind, &query, &index, covered), body, &mut permit, ask);
-                Box::pin(work).await
-            }
-            Err(error) => Err(error),
-        };
-        match judged {
-            Ok(()) => Ok(permit),
-            Err(error) => {
-                self.tell(&asked, &error);
-                Err(error)
+            Look::Body { route, kind, query, index, covered } => {
+                Box::pin(self.read(asked, (route, kind, &query, &index, covered), body, &mut permit, notes, ask))
+                    .await?;
             }
         }
+        Ok(permit)
     }
 
     /// Judges the body, and the names of the path too.
@@ -223,16 +251,17 @@ impl Authorizer {
         (route, kind, query, index, covered): (&Route, &'static str, &Query<'_>, &str, bool),
         body: &mut Body,
         permit: &mut Permit,
+        notes: &Notes,
         ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
     ) -> Result<(), AuthorizeError> {
         let catalog = self.catalog(ask).await?;
         if !covered {
-            let target = self.narrow(asked, route, query, index, async |_| None).await?;
+            let target = self.narrow(asked, route, query, index, notes, async |_| None).await?;
             permit.target = target.map(Box::new);
         }
         let now = self.0.clock.now();
         let whole = content::read(asked.headers, std::mem::take(body)).await?;
-        let judge = content::Judge { principal: asked.principal, route, index, catalog: &catalog, now };
+        let judge = content::Judge { principal: asked.principal, route, index, catalog: &catalog, now, notes };
         let left = judge.judge(kind, whole)?;
         permit.read = true;
         if let Some(refused) = left.refused.filter(|refused| !refused.is_empty()) {
@@ -259,7 +288,7 @@ impl Authorizer {
         if asked.principal.privileges.allows_everything() {
             return Ok(());
         }
-        let judged = match self.look(&asked, true) {
+        let judged = match self.look(&asked, true, &Notes::default()) {
             Ok(Look::Allowed) => return Ok(()),
             Ok(Look::Body { route, covered: true, .. })
                 if route.kind == Kind::Index && narrow::covers(&asked.principal.privileges, &route.actions, "*") =>
@@ -298,17 +327,20 @@ impl Authorizer {
     }
 
     /// What a request means to a limited caller, as far as that can be told without knowing what exists.
-    fn look<'a>(&'a self, asked: &Asked<'a>, has_body: bool) -> Result<Look<'a>, AuthorizeError> {
+    fn look<'a>(&'a self, asked: &Asked<'a>, has_body: bool, notes: &Notes) -> Result<Look<'a>, AuthorizeError> {
         let (principal, path) = (asked.principal, asked.uri.path());
         let Some(route) = self.0.routes.find(asked.method, path) else {
             self.strange(asked.method, path);
             return Err(AuthorizeError::everything(principal, ANY_ACTION));
         };
+        notes.route(route);
         let (privileges, action) = (&principal.privileges, route.action());
         if privileges.is_workflow_restricted() {
             return Err(AuthorizeError::workflow(principal, action));
         }
         let query = asked.uri.query().map_or_else(Query::default, Query::parse);
+        let index = named(route, path, &query);
+        notes.asked(&index);
         let is_cat = path.starts_with("/_cat/") || path == "/_cat";
         if route.kind == Kind::Free || is_cat && query.help.as_deref().is_some_and(|help| help != "false") {
             return Ok(Look::Allowed);
@@ -339,11 +371,6 @@ impl Authorizer {
             }
             Kind::Alias | Kind::Cluster | Kind::Concrete | Kind::Index => {}
         }
-        let index = match route.index.and_then(|at| segments(path).nth(at)) {
-            Some(raw) if raw.contains('%') => Cow::Owned(path::decode(raw).unwrap_or_default()),
-            Some(raw) => Cow::Borrowed(raw),
-            None => query.index.clone().unwrap_or_default(),
-        };
         let covered = match route.kind {
             Kind::Index => !route.no_wildcards && narrow::covers(privileges, &route.actions, &index),
             Kind::Concrete => {
@@ -372,6 +399,7 @@ impl Authorizer {
         route: &Route,
         query: &Query<'_>,
         index: &str,
+        notes: &Notes,
         ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
     ) -> Result<Option<PathAndQuery>, AuthorizeError> {
         let principal = asked.principal;
@@ -393,7 +421,12 @@ impl Authorizer {
                         .into(),
                 ));
             }
-            return if name == index { Ok(None) } else { rewritten(asked, route, Some(&[name.into_owned()]), None) };
+            if name == index {
+                return Ok(None);
+            }
+            let name = [name.into_owned()];
+            notes.left(&name);
+            return rewritten(asked, route, Some(&name), None);
         }
         let expression = narrow::read(index, now)?;
         if route.no_wildcards && (index.contains('*') || expression == Expression::All) {
@@ -413,6 +446,7 @@ impl Authorizer {
         let narrowing = Narrowing { principal, actions: &route.actions, options, catalog: catalog.as_deref() };
         let left = narrowing.narrow(&expression)?;
         nowhere?;
+        notes.left(&left);
         let Some(catalog) = catalog.filter(|_| aliases) else { return rewritten(asked, route, Some(&left), None) };
         let name = route.name.and_then(|at| segments(asked.uri.path()).nth(at)).unwrap_or_default();
         let name = path::decode(name).unwrap_or_default();
@@ -467,7 +501,6 @@ impl Authorizer {
     fn tell(&self, asked: &Asked<'_>, error: &AuthorizeError) {
         let principal = asked.principal;
         let path = asked.uri.path();
-        tracing::debug!(user = &*principal.identity.username, method = %asked.method, path, %error, "refused");
         let action = match error {
             AuthorizeError::Denied(denied) => Some(denied.action),
             _ => None,
@@ -498,6 +531,15 @@ fn rewritten(
     target
         .map(Some)
         .ok_or_else(|| AuthorizeError::Illegal("the names that are left are too many for one request".into()))
+}
+
+/// The expression over indices that a request has in its path, or else in its query.
+fn named<'a>(route: &Route, path: &'a str, query: &Query<'a>) -> Cow<'a, str> {
+    match route.index.and_then(|at| segments(path).nth(at)) {
+        Some(raw) if raw.contains('%') => Cow::Owned(path::decode(raw).unwrap_or_default()),
+        Some(raw) => Cow::Borrowed(raw),
+        None => query.index.clone().unwrap_or_default(),
+    }
 }
 
 /// Refuses whoever may do it nowhere, whatever is named.

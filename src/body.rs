@@ -22,6 +22,8 @@ pub enum Body {
     Incoming(hyper::body::Incoming),
     /// Being made, piece by piece, no faster than it is read.
     Made(mpsc::Receiver<Result<Bytes, BodyError>>),
+    /// Begun to be read: what was read, then the rest.
+    Begun(Box<(Bytes, Body)>),
 }
 
 /// Why a body could not be read to its end.
@@ -30,6 +32,9 @@ pub enum BodyError {
     /// The peer went away or broke the framing.
     #[error("body ended early")]
     Interrupted(#[source] hyper::Error),
+    /// What was kept of it to be sent again is gone.
+    #[error("body was not kept")]
+    Lost,
     /// Nothing arrived for too long.
     #[error("body stopped arriving")]
     Stalled,
@@ -46,6 +51,25 @@ impl Body {
     #[must_use]
     pub fn received(incoming: hyper::body::Incoming) -> Self {
         if incoming.is_end_stream() { Self::Empty } else { Self::Incoming(incoming) }
+    }
+
+    /// Reads until `enough` bytes are there or the body ends. Nothing is lost: the body that is returned begins anew.
+    /// Trailers are, when it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::Interrupted`] when the peer fails.
+    pub async fn begin(mut self, enough: usize) -> Result<(Bytes, Self), BodyError> {
+        let mut begun = BytesMut::new();
+        while begun.len() < enough {
+            let Some(frame) = self.frame().await.transpose()? else {
+                let whole = begun.freeze();
+                return Ok((whole.clone(), Self::from(whole)));
+            };
+            begun.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        }
+        let begun = begun.freeze();
+        Ok((begun.clone(), Self::Begun(Box::new((begun, self)))))
     }
 
     /// Reads the whole body.
@@ -95,13 +119,19 @@ impl http_body::Body for Body {
             }
             Self::Incoming(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Interrupted),
             Self::Made(pieces) => pieces.poll_recv(cx).map_ok(Frame::data),
+            Self::Begun(begun) => {
+                let (bytes, rest) = &mut **begun;
+                let (bytes, rest) = (std::mem::take(bytes), std::mem::take(rest));
+                *self = rest;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Full(_) | Self::Made(_) => false,
+            Self::Full(_) | Self::Made(_) | Self::Begun(_) => false,
             Self::Incoming(incoming) => incoming.is_end_stream(),
         }
     }
@@ -112,6 +142,10 @@ impl http_body::Body for Body {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Incoming(incoming) => incoming.size_hint(),
             Self::Made(_) => SizeHint::default(),
+            Self::Begun(begun) => match begun.1.size_hint().exact() {
+                Some(rest) => SizeHint::with_exact(begun.0.len() as u64 + rest),
+                None => SizeHint::default(),
+            },
         }
     }
 }

@@ -172,6 +172,7 @@ pub fn run() -> ExitCode {
 fn is_bad_configuration(error: &anyhow::Error) -> bool {
     let start = |error: &StartError| match error {
         StartError::BootstrapFile(_)
+        | StartError::IdentityKey(_)
         | StartError::MasterKey(_)
         | StartError::NoBootstrapPassword
         | StartError::Realm(_)

@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::{authorize::Permit, config};
 
+pub mod granted;
+
 /// The credential of one listener's requests, held ready as a header.
 ///
 /// Reading is one atomic load. Files are read again when the cluster refuses what they held, on SIGHUP and by the
@@ -50,6 +52,8 @@ pub enum Provenance {
     Client,
     /// The gateway's own identity.
     Gateway,
+    /// A session that the client holds the handle of.
+    Session,
     /// The request went without.
     None,
 }
@@ -68,6 +72,10 @@ pub enum Chosen {
 /// Why there is no credential to show, or the cluster did not take it.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
+    /// The token of a session belongs to another identity of the gateway's: replicas run under different ones. 502
+    /// `refresh_client_mismatch`.
+    #[error("the session's token was made by another client of the cluster than this gateway")]
+    ClientMismatch,
     /// The cluster refuses the gateway's own credential. 502 `upstream_credential_rejected`.
     #[error("the cluster refuses the gateway's own credential")]
     Rejected,
@@ -75,6 +83,9 @@ pub enum CredentialError {
     /// 503, `Retry-After: 1`, code `token_refreshed_retry`.
     #[error("the credential was renewed; send the request again")]
     Resend,
+    /// The credential could not be renewed for now. 503, `Retry-After: 5`.
+    #[error("the credential for the cluster cannot be renewed at the moment")]
+    Transient,
     /// The credential cannot be read now. 503.
     #[error("the credential for the cluster is not available")]
     Unavailable,

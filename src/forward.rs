@@ -1,6 +1,6 @@
 //! Sends a permitted request to the cluster and hands its answer back.
 
-use std::{pin::pin, rc::Rc};
+use std::{pin::pin, rc::Rc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts, uri};
 use http_body::Body as _;
@@ -9,19 +9,23 @@ use tokio::time::Instant;
 use crate::{
     authorize::Permit,
     body::Body,
-    config::IdentityKind,
     upstream::{
-        Product,
         client::{Answered, Pool, SendError},
         upload::{Failure, Progress, Upload},
     },
 };
 
 pub mod headers;
+pub mod identity;
+
+pub use identity::Identity;
 
 /// Why the cluster gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
+    /// The credential was renewed, but the body cannot be sent again: what was kept of it cannot be read. 503.
+    #[error("the credential was renewed; send the request again")]
+    BodyLost,
     /// The client's body stalled. 408.
     #[error("the request body did not arrive in time")]
     BodyStalled,
@@ -43,6 +47,9 @@ pub enum ForwardError {
     /// A user or role name that no header can carry. 503.
     #[error("the caller's name cannot be told to the cluster")]
     Unnameable,
+    /// No signature can be made. 503.
+    #[error("the caller's name cannot be signed at the moment")]
+    Unsigned,
     /// No host took a connection. 502.
     #[error("the cluster cannot be reached")]
     Unreachable,
@@ -69,56 +76,9 @@ pub fn head(parts: Parts, permit: &Permit, body: &Body) -> Request<()> {
     request
 }
 
-/// Tells the cluster who calls, where it is configured to listen to that.
-///
-/// # Errors
-///
-/// [`ForwardError::Unnameable`]: the request must not go on in the gateway's own name.
-pub fn identify_caller(
-    headers: &mut HeaderMap,
-    permit: &Permit,
-    kind: &IdentityKind,
-    product: Product,
-) -> Result<(), ForwardError> {
-    let Some(principal) = permit.principal() else { return Ok(()) };
-    let name = || told(&principal.identity.username);
-    match kind {
-        IdentityKind::RunAs => {
-            // Each product ignores the other's header, and so would run the request as the gateway: a cluster that has
-            // not told what it is is shown both.
-            if product != Product::Elasticsearch {
-                headers.insert("opendistro_security_impersonate_as", name()?);
-            }
-            if product != Product::Opensearch {
-                headers.insert("es-security-runas-user", name()?);
-            }
-        }
-        IdentityKind::ProxyHeaders => {
-            let roles = &principal.identity.roles;
-            if roles.iter().any(|role| role.contains(',') || told(role).is_err()) {
-                return Err(ForwardError::Unnameable);
-            }
-            headers.insert("x-proxy-user", name()?);
-            let roles = HeaderValue::from_str(&roles.join(",")).map_err(|_| ForwardError::Unnameable)?;
-            headers.insert("x-proxy-roles", roles);
-        }
-        IdentityKind::Jwt(_) | IdentityKind::None => {}
-    }
-    Ok(())
-}
-
-/// A name as a header carries it. The cluster decodes other bytes as Latin-1 and trims blanks, and so would read
-/// somebody else's.
-fn told(name: &str) -> Result<HeaderValue, ForwardError> {
-    if name.is_empty() || name.trim() != name || !name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return Err(ForwardError::Unnameable);
-    }
-    HeaderValue::from_str(name).map_err(|_| ForwardError::Unnameable)
-}
-
 /// Sends one request. The permit is the proof that somebody judged it.
 ///
-/// `upstream.request_timeout` runs from the moment the cluster has the whole request: an upload that moves is
+/// `patience` runs from the moment the cluster has the whole request: an upload that moves is
 /// alive, and one that waits for the client is ended by its own patience. One that the cluster does not take is not.
 ///
 /// # Errors
@@ -129,12 +89,12 @@ pub fn send<'a>(
     _permit: &'a Permit,
     request: Request<Upload>,
     progress: Option<Rc<Progress>>,
+    patience: Duration,
 ) -> impl Future<Output = Result<Answered, ForwardError>> + use<'a> {
     // No `async fn`: it would keep room for the request a second time.
     let mut request = Some(request);
     async move {
         let progress = progress.as_deref();
-        let patience = pool.upstream().request_timeout;
         let mut answer = pin!(pool.send(&mut request));
         let mut timer = pin!(tokio::time::sleep(patience));
         let mut taken = 0;
@@ -160,6 +120,7 @@ pub fn send<'a>(
 fn refusal(error: &SendError, progress: Option<&Progress>) -> ForwardError {
     match progress.and_then(Progress::failure) {
         Some(Failure::ClientGone) => return ForwardError::ClientGone,
+        Some(Failure::Lost) => return ForwardError::BodyLost,
         Some(Failure::Stalled) => return ForwardError::BodyStalled,
         Some(Failure::TooLarge { limit }) => return ForwardError::BodyTooLarge { limit },
         None => {}

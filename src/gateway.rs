@@ -1,6 +1,6 @@
 //! The composition root, and the pipeline: the life of a request is `Door::proxy`, read top to bottom.
 
-use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc};
+use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -15,15 +15,15 @@ use crate::{
     body::Body,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
-    config::{Compatibility, IdentityKind, Limits, Shape},
-    credential::{Chosen, CredentialError, Credentials, Held},
-    forward::{self, headers},
+    config::{Compatibility, Limits, Reauthentication, Shape},
+    credential::{Chosen, CredentialError, Credentials, Provenance},
+    forward::{self, Identity, headers},
     framing,
     identify::{Evidence, Realms},
     listener::{Handle, peer::Peer, watch::Activity},
     model::{Principal, Timestamp},
     path::{self, Route},
-    reauthenticate::{self, Facts, Next},
+    replay::{Outgoing, Replays},
     respond::{self, Rejection},
     scan::{Merge, Refused},
     telemetry::{
@@ -33,7 +33,7 @@ use crate::{
     },
     upstream::{
         Upstream,
-        client::{Answered, Pool},
+        client::{Lease, Pool},
         upload::Upload,
     },
 };
@@ -42,6 +42,7 @@ pub mod answer;
 pub mod build;
 pub mod drain;
 pub mod operator;
+mod recover;
 pub mod reload;
 pub mod run;
 pub mod serve;
@@ -49,6 +50,10 @@ pub mod sidecar;
 pub mod signals;
 
 use answer::{Answer, Record, Source};
+use recover::Again;
+
+/// An answer of the cluster, and the connection that it still arrives on.
+type Received = (Response<Body>, Option<Lease>);
 
 /// What all data threads share. Everything in it is read-mostly.
 #[derive(Debug)]
@@ -65,6 +70,10 @@ pub struct Shared {
     pub authorizer: Authorizer,
     /// Answers `/_security` and `/_gateway`.
     pub api: Api,
+    /// Bodies kept to be sent again.
+    pub replays: Arc<Replays>,
+    /// How long a refused credential may take to be renewed, and what clients are told when it is not.
+    pub recovery: Reauthentication,
     /// The cluster.
     pub upstream: Arc<Upstream>,
     /// What clients are told about it.
@@ -81,7 +90,7 @@ pub struct Site {
     /// What the cluster is shown.
     pub credentials: Arc<Credentials>,
     /// How it is told who calls.
-    pub identity: IdentityKind,
+    pub identity: Identity,
     /// Names that a sidecar takes in `Host`.
     pub hosts: Vec<String>,
 }
@@ -169,6 +178,10 @@ impl Door {
                 return Ok(self.own(shared.api.options(&parts), record));
             }
             bare
+        } else if route == Route::Gateway
+            && let Some(response) = shared.api.public(&parts)
+        {
+            return Ok(self.own(response, record));
         } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
             open
         } else {
@@ -186,7 +199,9 @@ impl Door {
                 }
                 Ok(principal) => {
                     let request = Request::from_parts(parts, std::mem::take(unread));
-                    let response = Box::pin(shared.api.answer(request, principal, peer)).await;
+                    let response =
+                        Box::pin(shared.api.answer(request, principal, peer, async |permit| self.ask(permit).await))
+                            .await;
                     return Ok(self.own(response, record));
                 }
                 Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
@@ -216,35 +231,34 @@ impl Door {
         let mode = Mode::of(shared.compatibility, product);
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
-        forward::identify_caller(&mut parts.headers, &permit, &self.site.identity, product)?;
+        self.site.identity.tell(&mut parts.headers, &permit, product, || self.core.wall(Instant::now()))?;
         let credential = self.site.credentials.choose(&permit)?;
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
         let head = forward::head(parts, &permit, &body);
-        // Kept only where a refusal may be mended and nothing of the body is gone.
-        let again = match &credential {
-            Chosen::Gateway(held) if self.site.credentials.can_be_replaced() => {
-                Some((Arc::clone(held), matches!(body, Body::Empty).then(|| head.clone())))
+        // Kept only where a refusal may be mended.
+        let (body, again) = match &credential {
+            Chosen::Gateway(_) if self.site.credentials.can_be_replaced() => {
+                let (body, kept) = shared.replays.tee(body);
+                (body, Some(Again { credential: credential.clone(), head: head.clone(), kept, sent: Instant::now() }))
             }
-            _ => None,
+            _ => (Outgoing::Plain(body), None),
         };
         let (upload, progress) = Upload::new(body, limit, limits.idle_timeout);
         drop(limits);
-        record.progress.clone_from(&progress);
+        record.progress = progress;
 
-        let answered = self.attempt(&permit, &credential, head.map(|()| upload), record).await?;
-        let facts = Facts { status: answered.0.status(), provenance: credential.provenance(), second: false };
-        let answered = match (reauthenticate::decide(facts), again) {
-            (Next::Recover, Some((refused, head))) => {
-                Box::pin(self.recover(&permit, &refused, head, answered, record)).await?
-            }
-            (Next::Explain(reason), _) => return Err(reason.into()),
-            (Next::Deliver | Next::Recover, _) => answered,
-        };
+        let patience = shared.upstream.request_timeout;
+        let mut answered = self.attempt(&permit, &credential, head.map(|()| upload), patience, record).await?;
+        if answered.0.status() == StatusCode::UNAUTHORIZED {
+            answered = Box::pin(self.refused(&permit, again, answered, unread, record)).await?;
+        } else {
+            drop(again); // frees what was kept
+        }
         if changes && answered.0.status().is_success() {
             shared.authorizer.forget();
         }
-        let delivered = self.deliver(answered, mode, &rewrite, record).await?;
+        let delivered = self.deliver(answered, credential.provenance(), mode, &rewrite, record).await?;
         match refused {
             Some(refused) if delivered.status() == StatusCode::OK => Box::pin(self.merge(delivered, refused)).await,
             _ => Ok(delivered),
@@ -278,7 +292,8 @@ impl Door {
             forward::attach(request.headers_mut(), header);
         }
         let asking = async {
-            let (response, lease) = forward::send(&self.core.pool, &permit, request, None).await.ok()?;
+            let patience = self.core.shared.upstream.request_timeout;
+            let (response, lease) = forward::send(&self.core.pool, &permit, request, None, patience).await.ok()?;
             let ok = response.status() == StatusCode::OK;
             let bytes = Body::received(response.into_body()).read(CATALOG_BYTES).await.ok()?;
             lease.give_back(Instant::now());
@@ -313,73 +328,64 @@ impl Door {
         permit: &'a Permit,
         credential: &Chosen,
         mut request: Request<Upload>,
+        patience: Duration,
         record: &mut Record,
-    ) -> impl Future<Output = Result<Answered, forward::ForwardError>> + use<'a> {
+    ) -> impl Future<Output = Result<Received, forward::ForwardError>> + use<'a> {
         if let Chosen::Gateway(held) = credential
             && let Some(header) = held.header()
         {
             forward::attach(request.headers_mut(), header);
         }
         record.attempts += 1;
-        forward::send(&self.core.pool, permit, request, record.progress.clone())
-    }
-
-    /// Replaces the gateway's refused credential and sends the request again, once. There is no third attempt.
-    async fn recover(
-        &self,
-        permit: &Permit,
-        refused: &Held,
-        head: Option<Request<()>>,
-        answered: Answered,
-        record: &mut Record,
-    ) -> Result<Answered, Rejection> {
-        drop(answered); // closes that connection: its answer is of no use, its body may be of any length
-        let rejected = |error| {
-            self.core.shared.metrics.upstream_credential_rejected();
-            error
-        };
-        let fresh = self.site.credentials.replace(refused).await.map_err(rejected)?;
-        let head = head.ok_or(CredentialError::Resend)?;
-        let credential = Chosen::Gateway(fresh);
-        let answered = self.attempt(permit, &credential, head.map(|()| Upload::empty()), record).await?;
-        let facts = Facts { status: answered.0.status(), provenance: credential.provenance(), second: true };
-        match reauthenticate::decide(facts) {
-            Next::Explain(reason) => Err(rejected(reason).into()),
-            Next::Deliver | Next::Recover => Ok(answered),
+        let answered = forward::send(&self.core.pool, permit, request, record.progress.clone(), patience);
+        async move {
+            let (response, lease) = answered.await?;
+            Ok((response.map(Body::received), Some(lease)))
         }
     }
 
     /// Hands the cluster's answer on as it comes.
     async fn deliver(
         &self,
-        (response, lease): Answered,
+        (response, lease): Received,
+        provenance: Provenance,
         mode: Mode,
         rewrite: &Rewrite,
         record: &mut Record,
     ) -> Result<Response<Answer>, Rejection> {
-        let (mut parts, incoming) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(forward::ForwardError::Interrupted.into()); // nobody asked for it: no `Upgrade` is forwarded
         }
         parts.version = http::Version::HTTP_11;
         headers::clean_response(&mut parts.headers);
+        if provenance == Provenance::Session {
+            headers::hide_token(&mut parts.headers);
+        }
         rewrite.head(mode, &mut parts);
         if matches!(parts.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             parts.headers.insert(headers::X_AUTH_SOURCE, HeaderValue::from_static("upstream"));
         }
+        if let Some(code) = respond::reason(&parts.extensions) {
+            parts.headers.insert(headers::X_AUTH_REASON, HeaderValue::from_static(code));
+            record.reason = Some(code);
+        }
         record.source = Source::Upstream;
-        record.answered(&lease);
-        let body = Body::received(incoming);
+        if let Some(lease) = &lease {
+            record.answered(lease);
+        }
         if rewrite.wants_body(&parts) {
             let patience = self.core.shared.upstream.request_timeout;
             let body = Box::pin(tokio::time::timeout(patience, rewrite.body(&mut parts, body)))
                 .await
                 .map_err(|_| forward::ForwardError::TimedOut)?
                 .map_err(|_| forward::ForwardError::Interrupted)?;
-            lease.give_back(Instant::now());
+            if let Some(lease) = lease {
+                lease.give_back(Instant::now());
+            }
             return Ok(Response::from_parts(parts, Answer::new(body, None)));
         }
-        Ok(Response::from_parts(parts, Answer::new(body, Some(lease))))
+        Ok(Response::from_parts(parts, Answer::new(body, lease)))
     }
 
     /// An answer that the gateway itself gives.
@@ -441,4 +447,4 @@ const X_OPAQUE_ID: header::HeaderName = header::HeaderName::from_static("x-opaqu
 /// Names of some hundred thousand indices.
 const CATALOG_BYTES: u64 = 64 * 1024 * 1024;
 /// Enough for what is in flight already, and for most bodies.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(5);

@@ -19,7 +19,7 @@ use crate::{
     role_mappings::RoleMappings,
     roles::Roles,
     service_accounts::ServiceAccounts,
-    store::{Announce, AnyStore},
+    store::AnyStore,
     telemetry::{
         audit::{Audit, AuditEvent},
         metrics::Metrics,
@@ -111,10 +111,7 @@ impl Registers {
     #[must_use]
     pub fn new(store: &AnyStore, passwords: Passwords, clock: &Clock, config: &config::Config) -> Self {
         let revocations = Arc::new(Revocations::default());
-        let announce: Announce = {
-            let revocations = Arc::clone(&revocations);
-            Arc::new(move |change| revocations.revoke(change.into()))
-        };
+        let announce = revocations.announce();
         let documents = Documents::new(store.clone(), Arc::clone(&announce));
         let (keys, tokens) = (config.api_keys.clone(), config.tokens.clone());
         Self {

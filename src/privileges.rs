@@ -9,6 +9,7 @@ mod application;
 mod builtin;
 mod expression;
 mod grant;
+mod ground;
 mod listing;
 mod named;
 mod pattern;
@@ -25,6 +26,7 @@ pub use self::{
     answer::{Answer, ApplicationQuestion, Held, IndexQuestion, Question},
     application::wrong_application,
     builtin::{reserved_roles, service_accounts},
+    ground::Ground,
     listing::listing,
     named::{
         REMOTE_CLUSTER, cluster_names, granting_cluster, granting_index, granting_index_failures, index_names,
@@ -42,6 +44,8 @@ pub struct Privileges(Arc<Compiled>);
 struct Compiled {
     /// What every one of these allows is allowed; none allows nothing.
     grants: Box<[Grant]>,
+    /// What each of them was made of, as the API calls it.
+    sets: &'static [&'static str],
     /// Names of the descriptors of a user: its effective roles, sorted.
     roles: Box<[Box<str>]>,
     /// Whether a descriptor is for one workflow only.
@@ -55,7 +59,8 @@ impl Privileges {
         let mut roles: Vec<Box<str>> = descriptors.keys().map(|name| name.as_str().into()).collect();
         roles.sort_unstable();
         let workflow = descriptors.values().any(is_for_workflow);
-        Self(Arc::new(Compiled { grants: [Grant::of(descriptors)].into(), roles: roles.into(), workflow }))
+        let grants = [Grant::of(descriptors)].into();
+        Self(Arc::new(Compiled { grants, sets: &["roles"], roles: roles.into(), workflow }))
     }
 
     /// Of an API key: what both its own descriptors and its owner's snapshot allow (API page section 11). Without
@@ -63,9 +68,13 @@ impl Privileges {
     #[must_use]
     pub fn of_key(assigned: &Map<String, Value>, limited_by: &Map<String, Value>) -> Self {
         let limit = Grant::of(limited_by);
-        let grants = if assigned.is_empty() { Box::from([limit]) } else { Box::from([Grant::of(assigned), limit]) };
+        let (grants, sets): (Box<[Grant]>, &'static [&'static str]) = if assigned.is_empty() {
+            ([limit].into(), &["limited_by"])
+        } else {
+            ([Grant::of(assigned), limit].into(), &["role_descriptors", "limited_by"])
+        };
         let workflow = assigned.values().chain(limited_by.values()).any(is_for_workflow);
-        Self(Arc::new(Compiled { grants, roles: Box::default(), workflow }))
+        Self(Arc::new(Compiled { grants, sets, roles: Box::default(), workflow }))
     }
 
     /// Names of the roles of a user that exist, sorted; none for API keys.

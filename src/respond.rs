@@ -76,6 +76,7 @@ impl From<BodyError> for Rejection {
     fn from(error: BodyError) -> Self {
         Self::Forward(match error {
             BodyError::Interrupted(_) => ForwardError::ClientGone,
+            BodyError::Lost => ForwardError::BodyLost,
             BodyError::Stalled => ForwardError::BodyStalled,
             BodyError::TooLarge { limit } => ForwardError::BodyTooLarge { limit },
         })
@@ -92,18 +93,24 @@ impl Rejection {
             | Self::CrossOrigin
             | Self::Identify(IdentifyError::RunAs { .. }) => (StatusCode::FORBIDDEN, SECURITY),
             Self::Authorize(AuthorizeError::Body(error)) => match **error {
-                BodyError::Interrupted(_) => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
+                BodyError::Interrupted(_) | BodyError::Lost => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
                 BodyError::Stalled => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception"),
             },
             Self::Authorize(AuthorizeError::NoSuchIndex(_)) => (StatusCode::NOT_FOUND, "index_not_found_exception"),
             Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
+            Self::Credential(CredentialError::ClientMismatch) => (StatusCode::BAD_GATEWAY, "refresh_client_mismatch"),
             Self::Credential(CredentialError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),
             Self::Authorize(AuthorizeError::Unresolved)
             | Self::Credential(
-                CredentialError::Resend | CredentialError::Unavailable | CredentialError::UpstreamOpen,
+                CredentialError::Resend
+                | CredentialError::Transient
+                | CredentialError::Unavailable
+                | CredentialError::UpstreamOpen,
             )
-            | Self::Forward(ForwardError::Unnameable) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
+            | Self::Forward(ForwardError::BodyLost | ForwardError::Unnameable | ForwardError::Unsigned)
+            | Self::Identify(IdentifyError::IssuerSilent | IdentifyError::Unavailable(_))
+            | Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
             Self::Forward(ForwardError::BodyStalled) => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
             Self::Forward(ForwardError::BodyTooLarge { .. }) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception")
@@ -126,9 +133,6 @@ impl Rejection {
                 | IdentifyError::TokenExpired,
             ) => (StatusCode::UNAUTHORIZED, SECURITY),
             Self::Identify(IdentifyError::Throttled { .. }) => (StatusCode::TOO_MANY_REQUESTS, SECURITY),
-            Self::Identify(IdentifyError::IssuerSilent | IdentifyError::Unavailable(_)) | Self::Store(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, SECURITY)
-            }
             Self::Authorize(AuthorizeError::Illegal(_))
             | Self::Framing(_)
             | Self::Identify(IdentifyError::Repeated { .. })
@@ -143,7 +147,9 @@ impl Rejection {
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Busy(_) => Some("throttled"),
-            Self::Credential(CredentialError::Resend) => Some("token_refreshed_retry"),
+            Self::Credential(CredentialError::Resend) | Self::Forward(ForwardError::BodyLost) => {
+                Some("token_refreshed_retry")
+            }
             Self::Identify(error) => error.reason_code(),
             Self::Authorize(_)
             | Self::Credential(_)
@@ -182,6 +188,9 @@ impl Rejection {
         if let Self::Identify(error) = self {
             let wait = error.retry_after()?;
             return Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        }
+        if let Self::Credential(CredentialError::Transient) = self {
+            return Some(5);
         }
         matches!(self.wire().0, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE).then_some(1)
     }

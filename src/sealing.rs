@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hkdf::{HKDF_SHA256, Salt},
+    hmac,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
@@ -142,6 +143,23 @@ impl MasterKeys {
         sealed
     }
 
+    /// A digest of `text` that nobody makes without the newest key: finds a text that must not be stored.
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    #[must_use]
+    pub fn digest(&self, text: &[u8]) -> [u8; 32] {
+        #[expect(clippy::expect_used, reason = "no constructor makes an empty ring")]
+        self.0.ring.load().first().expect("a ring has a key").digest(text)
+    }
+
+    /// The digests of `text`, one for each key, the newest first: what was stored under an old key is found too.
+    #[must_use]
+    pub fn digests(&self, text: &[u8]) -> Vec<[u8; 32]> {
+        self.0.ring.load().iter().map(|key| key.digest(text)).collect()
+    }
+
     /// What was sealed for `purpose` and `context`; none for anything else, and when the key is no longer in the ring.
     #[must_use]
     pub fn open(&self, purpose: Purpose, context: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
@@ -165,6 +183,16 @@ impl Key {
             *to = from;
         }
         Self { id, secret }
+    }
+
+    fn digest(&self, text: &[u8]) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.secret);
+        let mut context = hmac::Context::with_key(&key);
+        context.update(b"searchgate: digest of a text\0");
+        context.update(text);
+        bytes.copy_from_slice(context.sign().as_ref());
+        bytes
     }
 
     /// The key of one message: however many there are, no two are sealed under the same.
@@ -298,6 +326,16 @@ mod tests {
         );
         std::fs::write(&file, "\n").unwrap();
         assert!(matches!(MasterKeys::read(&file), Err(MasterKeyError::None { .. })));
+    }
+
+    #[test]
+    fn a_digest_is_of_its_text_and_key_and_an_old_keys_is_still_known() {
+        let (_old_folder, old) = ring(&[&line(1)]);
+        let (_folder, both) = ring(&[&line(2), &line(1)]);
+        assert_eq!(both.digests(b"jack")[1], old.digest(b"jack"));
+        assert_eq!(both.digests(b"jack")[0], both.digest(b"jack"));
+        assert_ne!(both.digest(b"jack"), old.digest(b"jack"));
+        assert_ne!(both.digest(b"jack"), both.digest(b"jill"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What must outlive the process: users, keys, tokens, roles. One trait, several backends, one contract suite.
+//! What must outlive the process: users, keys, tokens, sessions, roles. One trait, several backends, one contract suite.
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -13,9 +13,10 @@ pub mod descriptors;
 pub mod memory;
 pub mod postgres;
 pub mod record;
+pub mod session;
 pub mod sqlite;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 
 pub use descriptors::Descriptors;
@@ -23,6 +24,9 @@ pub use record::{
     ApiKeyRecord, Change, Client, Creator, DocumentKind, KeyChange, KeyFilter, KeyKind, KeyUpdate, Page, Put, Refresh,
     RefreshRecord, RefreshRefusal, Refreshed, SaltedDigest, Superseded, TokenRecord, TokenSelector, TokenSubject,
     TokensInvalidated, UserNamespace, UserRecord,
+};
+pub use session::{
+    Lease, RevocationClaim, RevocationRecord, SealedPair, SessionEnd, SessionFilter, SessionRecord, SessionState,
 };
 
 /// Told of every change that a cached verdict may rest on, once it is durable and before the caller who made it gets an
@@ -153,6 +157,48 @@ pub trait Store: Send + Sync {
     ) -> impl Future<Output = Result<TokensInvalidated, StoreError>> + Send;
     /// Removes pairs whose access token expired before `before`; returns how many.
     fn remove_tokens(&self, before: Timestamp) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Adds a session, unless there is one of that id; returns whether it did.
+    fn insert_session(&self, session: SessionRecord) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// One session.
+    fn session(&self, id: &[u8; 32]) -> impl Future<Output = Result<Option<SessionRecord>, StoreError>> + Send;
+    /// Writes the next version of a session, if the one before is what is stored; returns whether it was.
+    fn replace_session(&self, next: SessionRecord) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// The first `limit` sessions that match, by id, behind the one given.
+    fn sessions(
+        &self,
+        filter: &SessionFilter,
+        after: Option<&[u8; 32]>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<SessionRecord>, StoreError>> + Send;
+    /// How many sessions match.
+    fn count_sessions(&self, filter: &SessionFilter) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    /// Removes sessions and queues the pair that each has at that moment for revocation, in one transaction: no pair is
+    /// lost between two owners. Returns what was removed, the newest first.
+    fn end_sessions(&self, end: &SessionEnd) -> impl Future<Output = Result<Vec<SessionRecord>, StoreError>> + Send;
+
+    /// Queues a pair for revocation, due at once.
+    fn insert_revocation(
+        &self,
+        pair: SealedPair,
+        cause: &str,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Claims pairs that are due; of several claims at once, each gets others.
+    fn claim_revocations(
+        &self,
+        claim: &RevocationClaim,
+    ) -> impl Future<Output = Result<Vec<RevocationRecord>, StoreError>> + Send;
+    /// Removes a pair from the queue, or makes it due `again` and counts the attempt: the latter only while `owner` was
+    /// the last to claim it.
+    fn settle_revocation(
+        &self,
+        id: u64,
+        owner: &str,
+        again: Option<Timestamp>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// How many pairs are queued.
+    fn count_revocations(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// One document.
     fn document(
@@ -303,6 +349,51 @@ impl Store for AnyStore {
 
     async fn remove_tokens(&self, before: Timestamp) -> Result<u64, StoreError> {
         either!(self, store => store.remove_tokens(before))
+    }
+
+    async fn insert_session(&self, session: SessionRecord) -> Result<bool, StoreError> {
+        either!(self, store => store.insert_session(session))
+    }
+
+    async fn session(&self, id: &[u8; 32]) -> Result<Option<SessionRecord>, StoreError> {
+        either!(self, store => store.session(id))
+    }
+
+    async fn replace_session(&self, next: SessionRecord) -> Result<bool, StoreError> {
+        either!(self, store => store.replace_session(next))
+    }
+
+    async fn sessions(
+        &self,
+        filter: &SessionFilter,
+        after: Option<&[u8; 32]>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        either!(self, store => store.sessions(filter, after, limit))
+    }
+
+    async fn count_sessions(&self, filter: &SessionFilter) -> Result<u64, StoreError> {
+        either!(self, store => store.count_sessions(filter))
+    }
+
+    async fn end_sessions(&self, end: &SessionEnd) -> Result<Vec<SessionRecord>, StoreError> {
+        either!(self, store => store.end_sessions(end))
+    }
+
+    async fn insert_revocation(&self, pair: SealedPair, cause: &str, at: Timestamp) -> Result<(), StoreError> {
+        either!(self, store => store.insert_revocation(pair, cause, at))
+    }
+
+    async fn claim_revocations(&self, claim: &RevocationClaim) -> Result<Vec<RevocationRecord>, StoreError> {
+        either!(self, store => store.claim_revocations(claim))
+    }
+
+    async fn settle_revocation(&self, id: u64, owner: &str, again: Option<Timestamp>) -> Result<(), StoreError> {
+        either!(self, store => store.settle_revocation(id, owner, again))
+    }
+
+    async fn count_revocations(&self) -> Result<u64, StoreError> {
+        either!(self, store => store.count_revocations())
     }
 
     async fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Value>, StoreError> {

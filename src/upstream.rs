@@ -9,13 +9,15 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
 use parking_lot::Mutex;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::sync::Notify;
 
 use crate::{
     config::{self, HostUrl},
+    fetch::{self, FetchError},
     pem,
     telemetry::metrics::Metrics,
 };
@@ -150,6 +152,21 @@ impl Upstream {
     #[must_use]
     pub fn refuses_strangers(&self) -> bool {
         self.hosts.iter().all(|host| host.refuses_strangers.load(Ordering::Relaxed))
+    }
+
+    /// One exchange of the control plane with a host, over a connection of its own. The caller has the clock.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`]; of them only [`FetchError::Connect`] means that the request has not left.
+    pub async fn exchange(&self, host: &Host, mut request: Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
+        request.headers_mut().insert(header::HOST, host.authority.clone());
+        let tls = self.tls.load_full().zip(host.server_name.clone());
+        let opening = fetch::connect(&host.url.host, host.url.port, tls.as_ref());
+        let stream = tokio::time::timeout(self.connect_timeout, opening)
+            .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
+        fetch::exchange(stream, request).await
     }
 
     /// A host answered: it is taken back at once.

@@ -21,6 +21,7 @@ pub(super) enum Endpoint {
     EnableProfile,
     EnableUser,
     Enroll,
+    Explain,
     GrantKey,
     Key,
     KeyCache,
@@ -58,7 +59,7 @@ pub(super) enum Endpoint {
 /// What serves a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Route {
-    /// Behind `/_security/`; a name in braces stands for one segment. Of several that match, the first one counts.
+    /// Behind `/_security/` or `/_gateway/`; a name in braces stands for one segment. Of several that match, the first one counts.
     pub(super) path: &'static str,
     /// What serves it.
     pub(super) endpoint: Endpoint,
@@ -151,6 +152,12 @@ pub(super) const ROUTES: &[Route] = &[
     route!("user/{name}/_password", Password, POST "user/change_password", PUT "user/change_password"),
 ];
 
+/// What is served under `/_gateway/` as the rest is; `auth` is not, for it is asked in headers.
+#[rustfmt::skip]
+pub(super) const GATEWAY: &[Route] = &[
+    route!("explain", Explain, POST "user/list_privileges"),
+];
+
 /// The route that a request names, if it has the method.
 ///
 /// # Errors
@@ -191,9 +198,11 @@ pub(super) fn allowed(path: &str) -> String {
 
 fn matching(path: &str) -> Result<Option<Matched>, Exception> {
     let path = path.strip_suffix('/').unwrap_or(path);
-    let Some(rest) = path.strip_prefix("/_security/") else { return Ok(None) };
+    let served = [("/_security/", ROUTES), ("/_gateway/", GATEWAY)];
+    let served = served.into_iter().find_map(|(prefix, routes)| Some((path.strip_prefix(prefix)?, routes)));
+    let Some((rest, routes)) = served else { return Ok(None) };
     let segments: Vec<&str> = rest.split('/').collect();
-    let Some(route) = ROUTES.iter().find(|route| matches(route.path, &segments)) else { return Ok(None) };
+    let Some(route) = routes.iter().find(|route| matches(route.path, &segments)) else { return Ok(None) };
     let named = route.path.split('/').zip(segments).filter(|(pattern, _)| is_name(pattern));
     let names = named.map(|(_, raw)| path::decode(raw)).collect::<Result<_, _>>();
     Ok(Some(Matched { route, names: names.map_err(|error| Exception::argument(error.to_string()))? }))
@@ -214,7 +223,7 @@ fn is_single(path: &str) -> bool {
     path.trim_end_matches('/').matches('/').count() == 2
 }
 
-fn wrong_method(method: &Method, target: &str, allowed: &[&str]) -> Failure {
+pub(super) fn wrong_method(method: &Method, target: &str, allowed: &[&str]) -> Failure {
     let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
     let list = allowed.join(", ");
     let text = if known.contains(&method.as_str()) {

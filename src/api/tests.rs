@@ -16,6 +16,7 @@ use crate::{
 
 mod administration;
 mod description;
+mod explain;
 mod tokens;
 
 /// A gateway with nothing but its API: memory store, time that tests move.
@@ -36,6 +37,7 @@ pub(super) fn api() -> Api {
         documents,
         service_accounts,
         realms: Arc::new(realms.unwrap()),
+        issuers: Vec::new(),
         audit: Audit::off(),
         clock,
         limits: Arc::new(ArcSwap::from_pointee(config.limits)),
@@ -90,7 +92,7 @@ async fn send(
         request = request.header(*name, *value);
     }
     let request = request.body(Body::from(Bytes::copy_from_slice(body))).unwrap();
-    let (parts, body) = api.answer(request, Arc::clone(who), &Peer::unknown()).await.into_parts();
+    let (parts, body) = api.answer(request, Arc::clone(who), &Peer::unknown(), async |_| None).await.into_parts();
     let body = body.read(1 << 20).await.unwrap();
     (parts, String::from_utf8(body.to_vec()).unwrap())
 }
@@ -400,7 +402,7 @@ async fn decided(principal: Arc<Principal>, trusted: bool, headers: &[(&'static 
         request = request.header(*name, *value);
     }
     let peer = Peer { trusted, ..Peer::unknown() };
-    api().answer(request.body(Body::Empty).unwrap(), principal, &peer).await
+    api().answer(request.body(Body::Empty).unwrap(), principal, &peer, async |_| None).await
 }
 
 #[tokio::test]

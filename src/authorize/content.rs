@@ -9,6 +9,7 @@ use http::{HeaderMap, header};
 use super::{
     date_math,
     documents::{AUTO_CREATE, BULK_SHARD, CREATE_OP, DELETE, INDEX_OP, UPDATE},
+    explain::Notes,
     names::Expression,
     narrow::{self, Narrowing, Options},
     refusal::{AuthorizeError, On},
@@ -41,6 +42,7 @@ pub(super) struct Judge<'a> {
     pub(super) index: &'a str,
     pub(super) catalog: &'a Catalog,
     pub(super) now: Timestamp,
+    pub(super) notes: &'a Notes,
 }
 
 /// Reads a body whole, inflated.
@@ -142,7 +144,9 @@ impl Judge<'_> {
 
     /// Whether every name that an expression can mean is granted.
     fn covered(&self, action: &'static str, expression: &str) -> Result<(), AuthorizeError> {
-        if narrow::covers(&self.principal.privileges, &[action], expression) {
+        let covered = narrow::covers(&self.principal.privileges, &[action], expression);
+        self.notes.mentioned(action, expression, covered);
+        if covered {
             return Ok(());
         }
         Err(AuthorizeError::index(self.principal, action, On::names([expression])))
@@ -233,6 +237,17 @@ impl Judge<'_> {
 
     /// One write of a bulk.
     fn item(&self, item: &Item<'_>) -> Judgement {
+        match self.write(item) {
+            Ok(action) => {
+                self.notes.mentioned(action, item.index, true);
+                Judgement::Pass
+            }
+            Err((action, name)) => self.denied(action, &name),
+        }
+    }
+
+    /// What it does, or which action is refused on which name.
+    fn write<'a>(&self, item: &Item<'a>) -> Result<&'static str, (&'static str, Cow<'a, str>)> {
         let action = match item.op {
             Op::Create => CREATE_OP,
             Op::Delete => DELETE,
@@ -240,17 +255,17 @@ impl Judge<'_> {
             Op::Update => UPDATE,
         };
         let Ok(name) = date_math::resolve(item.index, self.now) else {
-            return self.denied(BULK_SHARD, item.index);
+            return Err((BULK_SHARD, item.index.into()));
         };
         let missing = self.catalog.get(&name).is_none();
         if missing && !self.allows(AUTO_CREATE, &name) {
-            return self.denied(AUTO_CREATE, &name);
+            return Err((AUTO_CREATE, name));
         }
         let moves = item.pipeline.is_some_and(|pipeline| pipeline != "_none");
         if moves || !self.allows(BULK_SHARD, &name) {
-            return self.denied(BULK_SHARD, &name);
+            return Err((BULK_SHARD, name));
         }
-        if self.allows(action, &name) { Judgement::Pass } else { self.denied(action, &name) }
+        if self.allows(action, &name) { Ok(action) } else { Err((action, name)) }
     }
 
     fn documents(&self, kind: DocumentKind, action: &'static str, body: &[u8]) -> Result<Left, AuthorizeError> {
@@ -260,6 +275,7 @@ impl Judge<'_> {
                 return self.denied(action, document.index);
             };
             if self.allows(action, &name) {
+                self.notes.mentioned(action, document.index, true);
                 Judgement::Pass
             } else if self.catalog.get(&name).is_none() {
                 Judgement::Refuse(Refusal::NotFound)
@@ -293,7 +309,9 @@ impl Judge<'_> {
             Some(indices) => Cow::Owned(indices.join(",")),
             None => Cow::Borrowed(self.index),
         };
-        if narrow::covers(&self.principal.privileges, &[SEARCH], &text) {
+        let covered = narrow::covers(&self.principal.privileges, &[SEARCH], &text);
+        self.notes.mentioned(SEARCH, &text, covered);
+        if covered {
             return Ok(SearchJudgement::Pass);
         }
         let expression = if text.is_empty() { Expression::All } else { narrow::read(&text, self.now)? };
@@ -317,6 +335,7 @@ impl Judge<'_> {
     }
 
     fn denied(&self, action: &'static str, name: &str) -> Judgement {
+        self.notes.mentioned(action, name, false);
         let error = AuthorizeError::index(self.principal, action, On::names([name]));
         Judgement::Refuse(Refusal::Denied(error.to_string().into()))
     }

@@ -44,8 +44,10 @@ pub struct Denied {
     pub subject: Box<str>,
     /// On which indices, where some are named.
     pub on: On,
-    /// The privileges that would grant it, from least to most powerful, or why none would.
+    /// The privileges that would grant it, from least to most powerful, in words, or why none would.
     pub reason: Box<str>,
+    /// These privileges, comma-separated; empty where none would.
+    pub granting: Box<str>,
     /// What caused it, where it is not the privileges: kind and reason.
     pub cause: Option<(&'static str, Box<str>)>,
 }
@@ -96,7 +98,14 @@ impl AuthorizeError {
     pub fn run_as(caller: &Principal, target: &str, action: &'static str) -> Self {
         let reason = format!("because {} is unauthorized to run as [{target}]", who(caller)).into();
         let subject = subject(caller).into();
-        Self::Denied(Box::new(Denied { action, subject, on: On::default(), reason, cause: None }))
+        Self::Denied(Box::new(Denied {
+            action,
+            subject,
+            on: On::default(),
+            reason,
+            granting: Box::default(),
+            cause: None,
+        }))
     }
 
     fn denied(
@@ -116,7 +125,7 @@ impl AuthorizeError {
         let restriction = ("role_restriction_exception", "access restricted by workflow".into());
         let cause = if principal.privileges.is_workflow_restricted() { Some(restriction) } else { cause };
         let (subject, reason) = (subject(principal).into(), reason.into());
-        Self::Denied(Box::new(Denied { action, subject, on, reason, cause }))
+        Self::Denied(Box::new(Denied { action, subject, on, reason, granting: privileges.into(), cause }))
     }
 }
 

@@ -4,6 +4,7 @@ use std::{io::Write, path::PathBuf};
 
 use crate::{
     config::{Config, Environment, Problems},
+    forward::identity::{Identity, KeyError},
     listener::tls::{Reloading, ServerTlsError},
     upstream::tls::{ClientTlsError, client_tls},
 };
@@ -17,6 +18,9 @@ pub enum CheckError {
     /// TLS material for the cluster that does not work: exit code 78.
     #[error("upstream.ssl")]
     ClientTls(#[from] ClientTlsError),
+    /// A key that nothing can be signed with: exit code 78.
+    #[error("identity `jwt`")]
+    IdentityKey(#[from] KeyError),
     /// Nobody reads the answer.
     #[error("cannot print")]
     Print(#[source] std::io::Error),
@@ -41,6 +45,10 @@ pub fn check(
         if let Some(ssl) = &listener.ssl {
             Reloading::new(ssl.clone())?;
         }
+    }
+    let own = config.listeners.iter().filter_map(|listener| listener.identity.as_ref());
+    for kind in own.chain([&config.upstream.identity]) {
+        Identity::new(kind, 0)?;
     }
     if config.upstream.hosts.iter().any(|host| host.tls) {
         client_tls(&config.upstream.ssl)?;

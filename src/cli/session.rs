@@ -156,7 +156,7 @@ impl Session {
                     request = request.header(header::CONTENT_TYPE, "application/json");
                 }
                 let request = request.body(Body::from(body))?;
-                let answer = shared.api.answer(request, Arc::clone(principal), &Peer::unknown()).await;
+                let answer = shared.api.answer(request, Arc::clone(principal), &Peer::unknown(), async |_| None).await;
                 (answer.status(), answer.into_body().read(u64::MAX).await?)
             }
         };

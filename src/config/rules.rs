@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::config::{
-    Config, Credential, GrantType, IdentityKind, ListenAddress, Listener, MAX_HOSTS, Oauth2, Problem, Realm, Shape,
-    StoreUrl,
+    Config, Credential, GrantType, IdentityKind, Jwt, ListenAddress, Listener, MAX_HOSTS, Oauth2, Problem, Realm,
+    Shape, StoreUrl,
 };
 
 /// The cluster's reuse window for refresh tokens: `transparent-reauthentication.md` section 6.1.
@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     listeners(config, &mut problems);
     upstream(config, &mut problems);
     realms(config, &mut problems);
+    identities(config, &mut problems);
     let postgres = matches!(config.store.url, StoreUrl::Postgres(_));
     if postgres && config.store.master_key_file.is_none() {
         problems.push(
@@ -59,18 +60,17 @@ pub(super) fn unsupported(config: &Config) -> Vec<Problem> {
     let mut refuse = |path: String, what: &str| {
         problems.push(Problem::at(&path, format!("{what} cannot be served by this version yet")));
     };
-    let pairs = config.listeners.iter().enumerate().map(|(index, listener)| {
-        (format!("listeners.{index}"), listener.credential.as_ref(), listener.identity.as_ref())
-    });
-    let upstream = ("upstream".to_owned(), Some(&config.upstream.credential), Some(&config.upstream.identity));
-    for (path, credential, identity) in pairs.chain([upstream]) {
+    let credentials = config
+        .listeners
+        .iter()
+        .enumerate()
+        .map(|(index, listener)| (format!("listeners.{index}"), listener.credential.as_ref()));
+    let upstream = ("upstream".to_owned(), Some(&config.upstream.credential));
+    for (path, credential) in credentials.chain([upstream]) {
         match credential {
             Some(Credential::Oauth2(_)) => refuse(format!("{path}.credential.kind"), "credential `oauth2`"),
             Some(Credential::Session { .. }) => refuse(format!("{path}.credential.kind"), "credential `session`"),
             _ => {}
-        }
-        if let Some(IdentityKind::Jwt(_)) = identity {
-            refuse(format!("{path}.identity.kind"), "identity `jwt`");
         }
     }
     for (index, listener) in config.listeners.iter().enumerate() {
@@ -179,6 +179,41 @@ fn upstream(config: &Config, problems: &mut Vec<Problem>) {
 fn pair(credential: &Credential, identity: &IdentityKind, path: &str, problems: &mut Vec<Problem>) {
     if matches!(identity, IdentityKind::Jwt(_)) && !matches!(credential, Credential::None) {
         problems.push(Problem::at(path, "identity `jwt` is sent as `Authorization` and needs credential `none`"));
+    }
+}
+
+/// Identities that sign, with their paths.
+pub(super) fn signing(config: &Config) -> impl Iterator<Item = (String, &Jwt)> {
+    let listeners = config.listeners.iter().enumerate();
+    let own =
+        listeners.filter_map(|(index, own)| Some((format!("listeners.{index}.identity"), own.identity.as_ref()?)));
+    own.chain([("upstream.identity".to_owned(), &config.upstream.identity)]).filter_map(|(path, kind)| match kind {
+        IdentityKind::Jwt(jwt) => Some((path, jwt)),
+        _ => None,
+    })
+}
+
+fn identities(config: &Config, problems: &mut Vec<Problem>) {
+    for (path, jwt) in signing(config) {
+        if ["iss", "sub", "aud", "iat", "nbf", "exp"].contains(&&*jwt.roles_claim) {
+            problems.push(Problem::at(&format!("{path}.roles_claim"), "is a claim that says something else already"));
+        }
+        let trusting = config.authentication.realms.iter().find(|realm| match realm {
+            Realm::Jwt(realm) => realm.issuer == jwt.issuer,
+            _ => false,
+        });
+        if let Some(realm) = trusting {
+            problems.push(
+                Problem::at(
+                    &format!("{path}.issuer"),
+                    format!(
+                        "realm `{}` takes tokens of this issuer: those made for the cluster would open this gate",
+                        realm.name()
+                    ),
+                )
+                .hint("give the identity an issuer of its own"),
+            );
+        }
     }
 }
 

@@ -52,6 +52,13 @@ pub fn clean_response(headers: &mut HeaderMap) {
     doomed.remove_from(headers);
 }
 
+/// Removes what the cluster says to a session's token and not to the client, which has never seen it: a browser would
+/// ask for a password of the cluster's, and keep its cookies (`transparent-reauthentication.md` section 9).
+pub fn hide_token(headers: &mut HeaderMap) {
+    headers.remove(header::WWW_AUTHENTICATE);
+    headers.remove(header::SET_COOKIE);
+}
+
 /// Names on their way out; room for what a well-meant message holds, so nothing is allocated for it.
 #[derive(Default)]
 struct Doomed {

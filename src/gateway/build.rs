@@ -9,14 +9,17 @@ use crate::{
     api::Api,
     authorize::Authorizer,
     clock::Clock,
-    config::{Config, Realm, Shape, StoreConfig, StoreUrl},
+    config::{Config, Listener, Realm, Shape, StoreConfig, StoreUrl},
     credential::Credentials,
+    forward::identity::{Identity, KeyError},
     gateway::{Shared, Site},
     identify::{RealmError, Realms, Registers, cache::Revocations},
     keys::Keys,
     listener::tls::{Reloading, ServerTlsError},
     passwords::Passwords,
+    replay::Replays,
     sealing::{MasterKeyError, MasterKeys},
+    sessions::Sessions,
     store::{AnyStore, StoreError, memory::Memory, postgres::Postgres, sqlite::Sqlite},
     telemetry::{Telemetry, audit::Audit, metrics::Metrics},
     tokens::Tokens,
@@ -41,6 +44,8 @@ pub struct Built {
     pub keys: Arc<Keys>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// Sessions over token pairs of the cluster.
+    pub sessions: Arc<Sessions>,
     /// Users.
     pub users: Arc<Users>,
     /// What of it was revoked here and elsewhere.
@@ -60,6 +65,9 @@ pub enum StartError {
     /// The first password of `elastic` cannot be read.
     #[error("the bootstrap password cannot be read")]
     BootstrapFile(#[source] io::Error),
+    /// The key of an `identity` cannot be used.
+    #[error("identity `jwt`")]
+    IdentityKey(#[from] KeyError),
     /// An address cannot be listened on.
     #[error("cannot listen on [{address}]")]
     Listen {
@@ -130,7 +138,13 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         Arc::clone(&metrics),
         audit.clone(),
     )?);
+    let replays = Replays::new(&config.reauthentication);
+    metrics.gauge("searchgate_replay_buffer_bytes", "Bytes of request bodies kept in memory to be sent again.", {
+        let replays = Arc::clone(&replays);
+        move || replays.held()
+    });
     let authorizer = Authorizer::new(audit.clone(), clock.clone());
+    let identities = identities(config)?;
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),
         authorizer: authorizer.clone(),
@@ -143,6 +157,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             documents,
             service_accounts,
             realms,
+            issuers: identities.iter().filter_map(Identity::issuer).map(Arc::clone).collect(),
             audit: audit.clone(),
             clock: clock.clone(),
             limits: Arc::clone(&limits),
@@ -151,11 +166,13 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         metrics,
         audit,
         upstream,
+        replays,
+        recovery: config.reauthentication.clone(),
         compatibility: config.upstream.compatibility,
         limits,
     });
     let credentials = Arc::new(Credentials::new(&config.upstream.credential));
-    let sites = config.listeners.iter().map(|listener| {
+    let sites = config.listeners.iter().zip(identities).map(|(listener, identity)| {
         let tls = listener
             .ssl
             .clone()
@@ -168,13 +185,34 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
                 .credential
                 .as_ref()
                 .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own))),
-            identity: listener.identity.clone().unwrap_or_else(|| config.upstream.identity.clone()),
+            identity,
             hosts: listener.hosts.clone(),
         };
         Ok((Arc::new(site), tls.map(Arc::new)))
     });
     let sites = sites.collect::<Result<_, StartError>>()?;
-    Ok(Built { shared, sites, credentials, store, master_keys, keys, tokens, users, revocations, passwords, telemetry })
+    let sessions = Arc::new(Sessions::new(
+        store.clone(),
+        master_keys.clone(),
+        clock.clone(),
+        config.sessions.clone(),
+        config.invalidation.claim_ttl,
+        revocations.announce(),
+    ));
+    Ok(Built {
+        shared,
+        sites,
+        credentials,
+        store,
+        master_keys,
+        keys,
+        tokens,
+        sessions,
+        users,
+        revocations,
+        passwords,
+        telemetry,
+    })
 }
 
 impl Built {
@@ -229,6 +267,19 @@ fn master_keys(store: &StoreConfig) -> Result<MasterKeys, MasterKeyError> {
         // With PostgreSQL a file is required.
         (None, StoreUrl::Memory | StoreUrl::Postgres(_)) => Ok(MasterKeys::ephemeral()),
     }
+}
+
+/// What each listener tells the cluster of its callers. Those without an identity of their own share the upstream's.
+///
+/// # Errors
+///
+/// [`KeyError`].
+fn identities(config: &Config) -> Result<Vec<Identity>, KeyError> {
+    let tokens = config.api_keys.cache_entries;
+    let shared = Identity::new(&config.upstream.identity, tokens)?;
+    let of =
+        |listener: &Listener| listener.identity.as_ref().map_or(Ok(shared.clone()), |own| Identity::new(own, tokens));
+    config.listeners.iter().map(of).collect()
 }
 
 /// Half the cores: a flood of passwords must leave the data threads theirs.

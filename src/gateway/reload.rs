@@ -55,6 +55,13 @@ impl Reloader {
         let mut complaints = Vec::new();
         for (listener, (site, tls)) in self.running.listeners.iter().zip(&built.sites) {
             site.credentials.renew();
+            match site.identity.issuer().map(|issuer| issuer.reload(built.shared.clock.now())) {
+                Some(Ok(true)) => tracing::info!(listener = %listener.address, "key of the identity reloaded"),
+                Some(Err(error)) => {
+                    complaints.push(format!("identity of listener [{}]: {}", listener.address, chain(&error)))
+                }
+                Some(Ok(false)) | None => {}
+            }
             match tls.as_ref().zip(listener.ssl.as_ref()).map(|(tls, ssl)| tls.reload(ssl)) {
                 Some(Ok(true)) => tracing::info!(listener = %listener.address, "certificates reloaded"),
                 Some(Err(error)) => complaints.push(format!("listener [{}]: {}", listener.address, chain(&error))),

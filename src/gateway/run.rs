@@ -109,15 +109,17 @@ async fn end(signals: &mut Signals) {
     while signals.next().await != Asked::End {}
 }
 
-/// Removes keys and tokens that are long dead, each at its interval.
+/// Removes keys and tokens that are long dead, and ends sessions whose time is over, each at its interval.
 async fn remove_expired(built: Arc<Built>, config: Config, stop: CancellationToken) {
     let mut keys = tokio::time::interval(config.api_keys.cleanup_interval);
     let mut tokens = tokio::time::interval(config.tokens.cleanup_interval);
+    let mut sessions = tokio::time::interval(SWEEP);
     loop {
         let removed = tokio::select! {
             () = stop.cancelled() => return,
             _ = keys.tick() => built.keys.remove_expired().await,
             _ = tokens.tick() => built.tokens.remove_expired().await,
+            _ = sessions.tick() => built.sessions.sweep().await,
         };
         if let Err(error) = removed {
             tracing::warn!(%error, "expired records are not removed yet");
@@ -163,6 +165,8 @@ fn data_threads() -> usize {
 
 /// How often uses of keys are written: well within the minute that they may be late.
 const USES: Duration = Duration::from_secs(30);
+/// How often sessions are looked at whose time may be over (transparent-reauthentication.md 8.3).
+const SWEEP: Duration = Duration::from_mins(10);
 /// How often files are looked at for changes.
 const REFRESH: Duration = Duration::from_secs(10);
 const MAX_THREADS: usize = 1024;

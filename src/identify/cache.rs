@@ -14,7 +14,10 @@
 use std::{
     collections::VecDeque,
     hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher, RandomState},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,7 +28,7 @@ use crate::{
     identify::presented::Presented,
     model::{KeyId, Timestamp},
     secret,
-    store::{Change, DocumentKind, Follower, UserNamespace},
+    store::{Announce, Change, DocumentKind, Follower, UserNamespace},
 };
 
 /// What the counters are made of; under loom they are made of something else.
@@ -66,6 +69,8 @@ pub enum Subject<'a> {
     Key(&'a KeyId),
     /// All that a realm vouches for.
     Realm(&'a str),
+    /// A session, by its id.
+    Session(&'a [u8; 32]),
     /// An access token, by the digest it is stored under.
     Token(&'a [u8; 32]),
     /// A user.
@@ -218,6 +223,13 @@ impl Revocations {
         self.counters.revoke(subject.kind(), self.shard(subject));
     }
 
+    /// Ends what rests on a change, for those who make some.
+    #[must_use]
+    pub fn announce(self: &Arc<Self>) -> Announce {
+        let revocations = Arc::clone(self);
+        Arc::new(move |change| revocations.revoke(change.into()))
+    }
+
     /// Whether what other replicas wrote up to a moment ago is known. Always, where there are none.
     #[must_use]
     pub fn are_current(&self, now: Timestamp) -> bool {
@@ -258,6 +270,7 @@ impl Subject<'_> {
             Self::Key(_) => 1,
             Self::Token(_) => 2,
             Self::FileUser(_) | Self::Realm(_) | Self::User(..) => 3,
+            Self::Session(_) => 4,
         }
     }
 }
@@ -267,6 +280,7 @@ impl<'a> From<&'a Change> for Subject<'a> {
         match change {
             Change::Documents(kind) => Self::Documents(*kind),
             Change::Key(id) => Self::Key(id),
+            Change::Session(id) => Self::Session(id),
             Change::Token(digest) => Self::Token(digest),
             Change::User(namespace, name) => Self::User(*namespace, name),
         }

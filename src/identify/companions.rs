@@ -11,7 +11,7 @@ use crate::{
         presented::Presented,
         realm::{ANONYMOUS_REALM, Lookup},
     },
-    model::{Principal, Timestamp},
+    model::{AuthenticationType, KeyId, Principal, Timestamp},
     telemetry::audit::AuditEvent,
 };
 
@@ -81,6 +81,27 @@ impl Realms {
                 Err(self.refuse(error, None, None, evidence))
             }
         }
+    }
+
+    /// The user called so, as it is when it calls by its password; nobody where there is none or it is disabled.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentifyError::Unavailable`].
+    pub async fn user_called(&self, username: &str) -> Result<Option<Arc<Principal>>, IdentifyError> {
+        let Lookup::Found(identity, realm) = self.look_up(username).await? else { return Ok(None) };
+        let user = self.proofs.user(identity, realm, AuthenticationType::Realm).await;
+        user.map(|user| Some(Arc::new(user))).map_err(IdentifyError::Unavailable)
+    }
+
+    /// The API key of that id, as it is when it calls; nobody where there is none that lives.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentifyError::Unavailable`].
+    pub async fn key_called(&self, id: &KeyId) -> Result<Option<Arc<Principal>>, IdentifyError> {
+        let key = self.proofs.key_called(id).await;
+        key.map(|key| key.map(Arc::new)).map_err(IdentifyError::Unavailable)
     }
 
     /// Asks the realms that have users, in their order.

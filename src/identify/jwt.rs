@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     config::{self, Jwks, UpstreamSsl},
+    fetch::Remote,
     identify::cache::Revocations,
     model::{Identity, Timestamp},
     upstream::tls::{ClientTlsError, client_tls},
 };
 
-mod fetch;
 mod keys;
 mod source;
 #[cfg(test)]
@@ -23,7 +23,6 @@ mod token;
 
 pub use source::{KeySource, SourceError};
 
-use fetch::Remote;
 use keys::Signature;
 use source::Place;
 use token::Token;

@@ -32,8 +32,8 @@ pub(super) struct Grant {
 /// Actions, by named privileges and by patterns.
 #[derive(Debug, Default)]
 pub(super) struct Actions {
-    named: Vec<&'static Named>,
-    patterns: Vec<Pattern>,
+    pub(super) named: Vec<&'static Named>,
+    pub(super) patterns: Vec<Pattern>,
 }
 
 /// Actions on indices.
@@ -188,7 +188,7 @@ impl IndexGrant {
         self.whole && !self.names.is_empty() && (part(Parts::Data) || part(Parts::Failures))
     }
 
-    fn is_total(&self) -> bool {
+    pub(super) fn is_total(&self) -> bool {
         self.whole && self.actions.holds("all") && self.names.iter().any(|name| name.text() == "*")
     }
 

@@ -7,6 +7,7 @@ use crate::{
     authorize::AuthorizeError,
     body::Body,
     credential::CredentialError,
+    forward::ForwardError,
     identify::{Challenge, IdentifyError},
     respond::{Exception, Reason, Rejection, RequestFacts, SECURITY, json, media},
 };
@@ -29,7 +30,7 @@ pub fn response(rejection: &Rejection, facts: &RequestFacts<'_>) -> Response<Bod
     if let Rejection::Authorize(error) = rejection {
         exception = authorized(exception, error);
     }
-    if let Rejection::Credential(CredentialError::Resend) = rejection {
+    if let Rejection::Credential(CredentialError::Resend) | Rejection::Forward(ForwardError::BodyLost) = rejection {
         exception = exception.with("code", rejection.code());
     }
     let mut response = exceptional(status, &exception, facts);

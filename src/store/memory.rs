@@ -1,6 +1,7 @@
 //! The reference model: everything in memory, in the plainest way.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap, btree_map::Entry},
     fmt,
 };
@@ -13,7 +14,8 @@ use crate::{
     passwords::PasswordHash,
     store::{
         ApiKeyRecord, DocumentKind, KeyChange, KeyFilter, KeyUpdate, Page, Put, Refresh, RefreshRefusal, Refreshed,
-        Store, StoreError, TokenRecord, TokenSelector, TokensInvalidated, UserNamespace, UserRecord,
+        RevocationClaim, RevocationRecord, SealedPair, SessionEnd, SessionFilter, SessionRecord, Store, StoreError,
+        TokenRecord, TokenSelector, TokensInvalidated, UserNamespace, UserRecord,
     },
 };
 
@@ -28,7 +30,20 @@ struct State {
     users: BTreeMap<(UserNamespace, Box<str>), UserRecord>,
     keys: HashMap<KeyId, ApiKeyRecord>,
     tokens: HashMap<[u8; 32], TokenRecord>,
+    sessions: BTreeMap<[u8; 32], SessionRecord>,
+    /// And who claimed it last.
+    revocations: BTreeMap<u64, (RevocationRecord, Option<Box<str>>)>,
+    last_revocation: u64,
     documents: BTreeMap<(DocumentKind, Box<str>), Value>,
+}
+
+impl State {
+    fn revoke(&mut self, pair: SealedPair, cause: &str, at: Timestamp) {
+        self.last_revocation += 1;
+        let id = self.last_revocation;
+        let record = RevocationRecord { id, pair, cause: cause.into(), created_at: at, due_at: at, attempts: 0 };
+        self.revocations.insert(id, (record, None));
+    }
 }
 
 impl fmt::Debug for Memory {
@@ -191,6 +206,93 @@ impl Store for Memory {
         Ok(self.state.write().tokens.extract_if(|_, token| token.expiration < before).map(|_| 1).sum())
     }
 
+    async fn insert_session(&self, session: SessionRecord) -> Result<bool, StoreError> {
+        match self.state.write().sessions.entry(session.id) {
+            Entry::Occupied(_) => Ok(false),
+            Entry::Vacant(place) => {
+                place.insert(session);
+                Ok(true)
+            }
+        }
+    }
+
+    async fn session(&self, id: &[u8; 32]) -> Result<Option<SessionRecord>, StoreError> {
+        Ok(self.state.read().sessions.get(id).cloned())
+    }
+
+    async fn replace_session(&self, next: SessionRecord) -> Result<bool, StoreError> {
+        let sessions = &mut self.state.write().sessions;
+        let stored = sessions.get_mut(&next.id).filter(|stored| Some(stored.version) == next.version.checked_sub(1));
+        let Some(stored) = stored else { return Ok(false) };
+        *stored = next;
+        Ok(true)
+    }
+
+    async fn sessions(
+        &self,
+        filter: &SessionFilter,
+        after: Option<&[u8; 32]>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        let sessions = &self.state.read().sessions;
+        let found = sessions
+            .values()
+            .filter(|session| after.is_none_or(|after| session.id > *after) && filter.matches(session));
+        Ok(found.take(size(limit)).cloned().collect())
+    }
+
+    async fn count_sessions(&self, filter: &SessionFilter) -> Result<u64, StoreError> {
+        Ok(self.state.read().sessions.values().filter(|session| filter.matches(session)).map(|_| 1).sum())
+    }
+
+    async fn end_sessions(&self, end: &SessionEnd) -> Result<Vec<SessionRecord>, StoreError> {
+        let mut state = self.state.write();
+        let mut found: Vec<_> =
+            state.sessions.values().filter(|session| end.filter.matches(session)).cloned().collect();
+        found.sort_by_key(|session| Reverse((session.created_at, session.id)));
+        let ended: Vec<_> = found.into_iter().skip(size(end.spare)).take(size(end.limit)).collect();
+        for session in &ended {
+            state.sessions.remove(&session.id);
+            state.revoke(session.pair(), &end.cause, end.at);
+        }
+        Ok(ended)
+    }
+
+    async fn insert_revocation(&self, pair: SealedPair, cause: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.state.write().revoke(pair, cause, at);
+        Ok(())
+    }
+
+    async fn claim_revocations(&self, claim: &RevocationClaim) -> Result<Vec<RevocationRecord>, StoreError> {
+        let revocations = &mut self.state.write().revocations;
+        let mut due: Vec<_> = revocations.values_mut().filter(|(record, _)| record.due_at <= claim.at).collect();
+        due.sort_by_key(|(record, _)| (record.due_at, record.id));
+        let claimed = due.into_iter().take(size(claim.limit)).map(|(record, owner)| {
+            *owner = Some(claim.owner.clone());
+            record.due_at = claim.until;
+            record.clone()
+        });
+        Ok(claimed.collect())
+    }
+
+    async fn settle_revocation(&self, id: u64, owner: &str, again: Option<Timestamp>) -> Result<(), StoreError> {
+        let revocations = &mut self.state.write().revocations;
+        match again {
+            None => drop(revocations.remove(&id)),
+            Some(again) => {
+                if let Some((record, _)) = revocations.get_mut(&id).filter(|(_, last)| last.as_deref() == Some(owner)) {
+                    record.due_at = again;
+                    record.attempts = record.attempts.saturating_add(1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn count_revocations(&self) -> Result<u64, StoreError> {
+        Ok(self.state.read().revocations.values().map(|_| 1).sum())
+    }
+
     async fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Value>, StoreError> {
         Ok(self.state.read().documents.get(&(kind, name.into())).cloned())
     }
@@ -237,6 +339,10 @@ impl Store for Memory {
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+fn size(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn matches(filter: &KeyFilter, key: &ApiKeyRecord) -> bool {

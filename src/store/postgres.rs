@@ -19,8 +19,9 @@ use crate::{
     passwords::PasswordHash,
     secret::SecretText,
     store::{
-        ApiKeyRecord, DocumentKind, Follower, KeyChange, KeyFilter, KeyUpdate, Page, Put, Refresh, Refreshed, Store,
-        StoreError, TokenRecord, TokenSelector, TokensInvalidated, UserNamespace, UserRecord,
+        ApiKeyRecord, DocumentKind, Follower, KeyChange, KeyFilter, KeyUpdate, Page, Put, Refresh, Refreshed,
+        RevocationClaim, RevocationRecord, SealedPair, SessionEnd, SessionFilter, SessionRecord, Store, StoreError,
+        TokenRecord, TokenSelector, TokensInvalidated, UserNamespace, UserRecord,
     },
 };
 
@@ -30,6 +31,7 @@ mod filter;
 mod keys;
 mod row;
 mod schema;
+mod sessions;
 mod tokens;
 mod users;
 
@@ -193,6 +195,58 @@ impl Store for Postgres {
 
     async fn remove_tokens(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.remove_in_portions(tokens::REMOVE, before).await
+    }
+
+    async fn insert_session(&self, session: SessionRecord) -> Result<bool, StoreError> {
+        self.run(|pool| sessions::insert(pool, session)).await
+    }
+
+    async fn session(&self, id: &[u8; 32]) -> Result<Option<SessionRecord>, StoreError> {
+        let id = *id;
+        self.run(|pool| sessions::one(pool, id)).await
+    }
+
+    async fn replace_session(&self, next: SessionRecord) -> Result<bool, StoreError> {
+        self.run(|pool| sessions::replace(pool, next)).await
+    }
+
+    async fn sessions(
+        &self,
+        filter: &SessionFilter,
+        after: Option<&[u8; 32]>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        let (filter, after) = (filter.clone(), after.copied());
+        self.run(|pool| sessions::list(pool, filter, after, limit)).await
+    }
+
+    async fn count_sessions(&self, filter: &SessionFilter) -> Result<u64, StoreError> {
+        let filter = filter.clone();
+        self.run(|pool| sessions::count(pool, filter)).await
+    }
+
+    async fn end_sessions(&self, end: &SessionEnd) -> Result<Vec<SessionRecord>, StoreError> {
+        let end = end.clone();
+        self.run(|pool| sessions::end(pool, end)).await
+    }
+
+    async fn insert_revocation(&self, pair: SealedPair, cause: &str, at: Timestamp) -> Result<(), StoreError> {
+        let cause: Box<str> = cause.into();
+        self.run(|pool| sessions::revoke(pool, pair, cause, at)).await
+    }
+
+    async fn claim_revocations(&self, claim: &RevocationClaim) -> Result<Vec<RevocationRecord>, StoreError> {
+        let claim = claim.clone();
+        self.run(|pool| sessions::claim(pool, claim)).await
+    }
+
+    async fn settle_revocation(&self, id: u64, owner: &str, again: Option<Timestamp>) -> Result<(), StoreError> {
+        let owner = owner.into();
+        self.run(|pool| sessions::settle(pool, id, owner, again)).await
+    }
+
+    async fn count_revocations(&self) -> Result<u64, StoreError> {
+        self.run(sessions::count_revocations).await
     }
 
     async fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Value>, StoreError> {

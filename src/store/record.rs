@@ -509,6 +509,8 @@ pub enum Change {
     Documents(DocumentKind),
     /// An API key.
     Key(KeyId),
+    /// The end of a session, by its id. Its other changes need not be heard: an older pair is good while it lives.
+    Session([u8; 32]),
     /// An access token, by its digest.
     Token([u8; 32]),
     /// A user.

@@ -12,8 +12,9 @@ use crate::{
     model::{KeyId, Timestamp},
     passwords::PasswordHash,
     store::{
-        ApiKeyRecord, DocumentKind, KeyChange, KeyFilter, KeyUpdate, Page, Put, Refresh, Refreshed, Store, StoreError,
-        TokenRecord, TokenSelector, TokensInvalidated, UserNamespace, UserRecord,
+        ApiKeyRecord, DocumentKind, KeyChange, KeyFilter, KeyUpdate, Page, Put, Refresh, Refreshed, RevocationClaim,
+        RevocationRecord, SealedPair, SessionEnd, SessionFilter, SessionRecord, Store, StoreError, TokenRecord,
+        TokenSelector, TokensInvalidated, UserNamespace, UserRecord,
         sqlite::{
             file::{Claim, Readers},
             quotas::Quotas,
@@ -28,6 +29,7 @@ mod filter;
 mod keys;
 mod quotas;
 mod row;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -197,6 +199,57 @@ impl Store for Sqlite {
 
     async fn remove_tokens(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.remove_in_portions(tokens::REMOVE, before).await
+    }
+
+    async fn insert_session(&self, session: SessionRecord) -> Result<bool, StoreError> {
+        self.writer.write(move |connection| sessions::insert(connection, &session)).await
+    }
+
+    async fn session(&self, id: &[u8; 32]) -> Result<Option<SessionRecord>, StoreError> {
+        self.readers.read(|connection| sessions::one(connection, id))
+    }
+
+    async fn replace_session(&self, next: SessionRecord) -> Result<bool, StoreError> {
+        self.writer.write(move |connection| sessions::replace(connection, &next)).await
+    }
+
+    async fn sessions(
+        &self,
+        filter: &SessionFilter,
+        after: Option<&[u8; 32]>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        let (filter, after) = (filter.clone(), after.copied());
+        self.list(move |connection| sessions::list(connection, &filter, after, limit)).await
+    }
+
+    async fn count_sessions(&self, filter: &SessionFilter) -> Result<u64, StoreError> {
+        let filter = filter.clone();
+        self.list(move |connection| sessions::count(connection, &filter)).await
+    }
+
+    async fn end_sessions(&self, end: &SessionEnd) -> Result<Vec<SessionRecord>, StoreError> {
+        let end = end.clone();
+        self.writer.write(move |connection| sessions::end(connection, &end)).await
+    }
+
+    async fn insert_revocation(&self, pair: SealedPair, cause: &str, at: Timestamp) -> Result<(), StoreError> {
+        let cause: Box<str> = cause.into();
+        self.writer.write(move |connection| sessions::revoke(connection, &pair, &cause, at)).await
+    }
+
+    async fn claim_revocations(&self, claim: &RevocationClaim) -> Result<Vec<RevocationRecord>, StoreError> {
+        let claim = claim.clone();
+        self.writer.write(move |connection| sessions::claim(connection, &claim)).await
+    }
+
+    async fn settle_revocation(&self, id: u64, owner: &str, again: Option<Timestamp>) -> Result<(), StoreError> {
+        let owner: Box<str> = owner.into();
+        self.writer.write(move |connection| sessions::settle(connection, id, &owner, again)).await
+    }
+
+    async fn count_revocations(&self) -> Result<u64, StoreError> {
+        self.list(sessions::count_revocations).await
     }
 
     async fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Value>, StoreError> {

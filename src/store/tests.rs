@@ -41,7 +41,7 @@ impl Scratch {
 }
 
 /// A new database on the server that `SEARCHGATE_TEST_POSTGRES` names; it goes with the server.
-pub(super) async fn database() -> Option<SecretText> {
+pub(crate) async fn database() -> Option<SecretText> {
     let Ok(server) = std::env::var("SEARCHGATE_TEST_POSTGRES") else {
         assert!(std::env::var_os("SEARCHGATE_TEST_REQUIRE_CLUSTERS").is_none(), "SEARCHGATE_TEST_POSTGRES is not set");
         eprintln!("skipped: SEARCHGATE_TEST_POSTGRES is not set");
@@ -94,6 +94,17 @@ store_contract!(
     documents_are_listed_by_name,
     a_document_is_inserted_once,
     odd_text_is_kept_as_it_is,
+    a_session_is_found_as_it_was_inserted_once,
+    only_the_next_version_replaces_a_session,
+    of_many_next_versions_one_is_written,
+    sessions_are_found_and_counted_by_each_field_of_the_filter,
+    sessions_are_paged_by_id,
+    an_ended_session_leaves_its_pair_in_the_queue,
+    the_newest_sessions_are_spared_and_the_next_ones_end,
+    whoever_writes_a_pair_while_its_session_ends_finds_it_queued_or_is_told,
+    a_pair_is_claimed_once_until_its_claim_runs_out,
+    claims_at_once_share_what_is_due,
+    a_settled_pair_is_gone_or_due_again,
     it_answers,
 );
 
@@ -180,6 +191,31 @@ fn attempt(number: u8, time: u64) -> Refresh {
         expiration: at(time + 10),
         sealed: Box::new([number; 9]),
     }
+}
+
+fn session(number: u8, created_at: u64) -> SessionRecord {
+    SessionRecord {
+        id: [number; 32],
+        username_hash: [200; 32],
+        provider_type: "token".into(),
+        provider_name: "corp\u{0}é".into(),
+        created_at: at(created_at),
+        last_seen_at: at(created_at + 1),
+        idle_expires_at: Some(at(created_at + 10)),
+        lifespan_expires_at: Some(at(created_at + 20)),
+        generation: 1,
+        version: 1,
+        state: SessionState::Active,
+        lease: None,
+        content: [number, 1].into(),
+    }
+}
+
+/// Its next version, with its next pair.
+fn next(session: &SessionRecord) -> SessionRecord {
+    let (version, generation) = (session.version + 1, session.generation + 1);
+    let content = [session.id[0], u8::try_from(generation).unwrap()].into();
+    SessionRecord { version, generation, content, ..session.clone() }
 }
 
 /// What an owner makes of its keys now.

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::store::{
-    ApiKeyRecord, Client, Creator, Descriptors, KeyKind, StoreError, TokenRecord, TokenSubject, UserNamespace,
+    ApiKeyRecord, Client, Creator, Descriptors, KeyKind, SessionState, StoreError, TokenRecord, TokenSubject,
+    UserNamespace,
 };
 
 /// Of an API key.
@@ -59,4 +60,9 @@ pub(super) fn kind(kind: KeyKind) -> &'static str {
         KeyKind::CrossCluster => "cross_cluster",
         KeyKind::Rest => "rest",
     }
+}
+
+pub(super) fn session_state(text: &str) -> Result<SessionState, StoreError> {
+    let state = SessionState::ALL.into_iter().find(|state| state.as_str() == text);
+    state.ok_or(StoreError::Damaged { what: "session" })
 }

@@ -38,6 +38,10 @@ pub struct Metrics {
     credential_rejected: AtomicU64,
     /// By realm and outcome. Both sets are closed, so it does not grow.
     authentications: Mutex<BTreeMap<Box<str>, BTreeMap<&'static str, u64>>>,
+    /// By class. A closed set.
+    refusals: Mutex<BTreeMap<&'static str, u64>>,
+    /// By provider and outcome. Both sets are closed.
+    reauthentications: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     lost_lines: Mutex<Vec<(&'static str, Arc<AtomicU64>)>>,
     gauges: Mutex<Vec<Gauge>>,
 }
@@ -76,6 +80,8 @@ impl Metrics {
             tls_handshakes_failed: AtomicU64::default(),
             credential_rejected: AtomicU64::default(),
             authentications: Mutex::default(),
+            refusals: Mutex::default(),
+            reauthentications: Mutex::default(),
             lost_lines: Mutex::default(),
             gauges: Mutex::default(),
         })
@@ -161,6 +167,16 @@ impl Metrics {
         }
     }
 
+    /// The cluster answered 401: what it was about, or `not_ours` when its credential was none that can be renewed.
+    pub fn upstream_401(&self, class: &'static str) {
+        *self.refusals.lock().entry(class).or_default() += 1;
+    }
+
+    /// A refused credential of `provider` was to be renewed, or its request sent again.
+    pub fn reauthentication(&self, provider: &'static str, outcome: &'static str) {
+        *self.reauthentications.lock().entry((provider, outcome)).or_default() += 1;
+    }
+
     fn host(&self, name: &str) -> Option<&Host> {
         self.hosts.iter().find(|host| host.name == name)
     }
@@ -179,6 +195,7 @@ impl Metrics {
         self.render_requests(&mut page);
         self.render_connections(&mut page);
         self.render_hosts(&mut page);
+        self.render_reauthentication(&mut page);
         page.finish()
     }
 
@@ -294,6 +311,22 @@ impl Metrics {
             "TLS handshakes of clients that did not succeed.",
             failed,
         );
+    }
+
+    fn render_reauthentication(&self, page: &mut Page) {
+        page.family("searchgate_upstream_401_total", "counter", "Answers 401 of the cluster, by what they were about.");
+        for (class, count) in &*self.refusals.lock() {
+            page.sample("searchgate_upstream_401_total", &[("class", class)], count);
+        }
+        page.family(
+            "searchgate_reauth_attempts_total",
+            "counter",
+            "Renewals of a refused credential and requests sent again, by provider and outcome.",
+        );
+        for ((provider, outcome), count) in &*self.reauthentications.lock() {
+            let labels = [("provider", *provider), ("outcome", *outcome)];
+            page.sample("searchgate_reauth_attempts_total", &labels, count);
+        }
     }
 
     fn render_hosts(&self, page: &mut Page) {

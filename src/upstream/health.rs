@@ -1,24 +1,17 @@
 //! Asks each host now and then whether it is there and what it is. Runs on the control plane.
 
 use std::{
-    io,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
-use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-use crate::upstream::{Host, Product, Upstream};
+use crate::{
+    fetch::FetchError,
+    upstream::{Host, Product, Upstream},
+};
 
 /// Gives the `Authorization` that the gateway itself may show the cluster now.
 pub type ProbeCredential = Arc<dyn Fn() -> Option<HeaderValue> + Send + Sync>;
@@ -72,9 +65,7 @@ async fn probe(upstream: &Upstream, host: &Host, credential: &ProbeCredential) {
     let header = credential();
     let bare = header.is_none();
     let patience = upstream.connect_timeout.max(Duration::from_millis(100));
-    let told = tokio::time::timeout(patience, ask(upstream, host, header))
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let told = tokio::time::timeout(patience, ask(upstream, host, header)).await.unwrap_or(Err(FetchError::TimedOut));
     match told {
         Ok(told) if told.status == StatusCode::SERVICE_UNAVAILABLE => upstream.failed(host),
         Ok(told) => {
@@ -93,43 +84,20 @@ async fn probe(upstream: &Upstream, host: &Host, credential: &ProbeCredential) {
     }
 }
 
-async fn ask(upstream: &Upstream, host: &Host, credential: Option<HeaderValue>) -> io::Result<Told> {
-    let tcp = TcpStream::connect((host.url.host.as_str(), host.url.port)).await?;
-    match (upstream.tls.load_full(), &host.server_name) {
-        (Some(config), Some(name)) => {
-            exchange(TlsConnector::from(config).connect(name.clone(), tcp).await?, host, credential).await
-        }
-        _ => exchange(tcp, host, credential).await,
-    }
-}
-
-async fn exchange<T>(stream: T, host: &Host, credential: Option<HeaderValue>) -> io::Result<Told>
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let driver = tokio::spawn(connection);
-    let mut request = Request::get("/").header(header::HOST, host.authority.clone());
-    if let Some(credential) = credential {
-        request = request.header(header::AUTHORIZATION, credential);
-    }
-    let request = request.body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
-    let answer = sender.send_request(request).await.map_err(io::Error::other)?;
-    let (head, body) = answer.into_parts();
+async fn ask(upstream: &Upstream, host: &Host, credential: Option<HeaderValue>) -> Result<Told, FetchError> {
+    let mut request = Request::default();
+    request.headers_mut().extend(credential.map(|credential| (header::AUTHORIZATION, credential)));
+    let answer = upstream.exchange(host, request).await?;
     let challenged =
-        head.headers.get(header::WWW_AUTHENTICATE).is_some_and(|value| contains(value.as_bytes(), b"OpenSearch"));
-    let product = if head.headers.contains_key("x-elastic-product") {
+        answer.headers().get(header::WWW_AUTHENTICATE).is_some_and(|value| contains(value.as_bytes(), b"OpenSearch"));
+    let product = if answer.headers().contains_key("x-elastic-product") {
         Product::Elasticsearch
     } else if challenged {
         Product::Opensearch
     } else {
-        match Limited::new(body, MAX_ANSWER).collect().await {
-            Ok(body) => product(&body.to_bytes()),
-            Err(_) => Product::Unknown,
-        }
+        product(answer.body())
     };
-    driver.abort();
-    Ok(Told { status: head.status, product })
+    Ok(Told { status: answer.status(), product })
 }
 
 fn product(body: &[u8]) -> Product {
@@ -147,7 +115,6 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// Probes are at least so far apart, whatever calls for them.
 const PAUSE: Duration = Duration::from_secs(1);
-const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -12,12 +12,15 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::body::{Body, BodyError};
+use crate::{
+    body::{Body, BodyError},
+    replay::Outgoing,
+};
 
 /// A body as a connection to the cluster reads it.
 #[derive(Debug)]
 pub struct Upload {
-    body: Body,
+    body: Outgoing,
     limit: u64,
     patience: Duration,
     /// Armed only while the client lets us wait.
@@ -39,6 +42,8 @@ pub struct Progress {
 pub enum Failure {
     /// The client went away.
     ClientGone,
+    /// What was kept of the body to be sent again cannot be read.
+    Lost,
     /// The client stalled.
     Stalled,
     /// Longer than the limit.
@@ -52,13 +57,13 @@ impl Upload {
     /// No body: costs nothing.
     #[must_use]
     pub fn empty() -> Self {
-        Self { body: Body::Empty, limit: 0, patience: Duration::ZERO, waiting: None, progress: None }
+        Self { body: Outgoing::Plain(Body::Empty), limit: 0, patience: Duration::ZERO, waiting: None, progress: None }
     }
 
     /// Sends `body`, at most `limit` bytes, as long as it never pauses for longer than `patience`.
     #[must_use]
-    pub fn new(body: Body, limit: u64, patience: Duration) -> (Self, Option<Rc<Progress>>) {
-        if matches!(body, Body::Empty) {
+    pub fn new(body: Outgoing, limit: u64, patience: Duration) -> (Self, Option<Rc<Progress>>) {
+        if matches!(body, Outgoing::Plain(Body::Empty)) {
             return (Self::empty(), None);
         }
         let progress = Rc::new(Progress::default());
@@ -139,6 +144,7 @@ impl http_body::Body for Upload {
                     progress.finished.set(Some(Instant::now()));
                 }
             }
+            Some(Err(BodyError::Lost)) => this.fail(Failure::Lost),
             Some(Err(_)) => this.fail(Failure::ClientGone),
             None => progress.finished.set(Some(Instant::now())),
         }
@@ -160,9 +166,13 @@ mod tests {
 
     use super::*;
 
+    fn plain(bytes: &'static [u8]) -> Outgoing {
+        Outgoing::Plain(Body::from(Bytes::from_static(bytes)))
+    }
+
     #[tokio::test]
     async fn bytes_are_counted_and_the_end_is_noticed() {
-        let (upload, progress) = Upload::new(Body::from(Bytes::from_static(b"12345")), 5, Duration::from_secs(1));
+        let (upload, progress) = Upload::new(plain(b"12345"), 5, Duration::from_secs(1));
         assert_eq!(upload.collect().await.unwrap().to_bytes(), "12345");
         let progress = progress.unwrap();
         assert_eq!((progress.received(), progress.failure()), (5, None));
@@ -171,13 +181,13 @@ mod tests {
 
     #[tokio::test]
     async fn one_byte_too_many_ends_the_upload() {
-        let (upload, progress) = Upload::new(Body::from(Bytes::from_static(b"123456")), 5, Duration::from_secs(1));
+        let (upload, progress) = Upload::new(plain(b"123456"), 5, Duration::from_secs(1));
         assert!(upload.collect().await.is_err());
         assert_eq!(progress.unwrap().failure(), Some(Failure::TooLarge { limit: 5 }));
     }
 
     #[test]
     fn no_body_needs_no_account() {
-        assert!(Upload::new(Body::Empty, 5, Duration::from_secs(1)).1.is_none());
+        assert!(Upload::new(plain(b""), 5, Duration::from_secs(1)).1.is_none());
     }
 }

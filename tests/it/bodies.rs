@@ -329,7 +329,7 @@ async fn who_leaves_while_the_cluster_works_cancels_its_work() {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_in_a_download_cancels_it() {
     on_one_thread(async {
-        let upstream = Upstream::always(Reply::Stall("part"));
+        let upstream = Upstream::always(Reply::Stall(200, "part"));
         let gateway = Gateway::sidecar(&upstream, |_| ());
         let mut sender = http1(gateway.connect()).await;
         let answer = sender.send_request(request(Method::GET, "/big", &[])).await.unwrap();
@@ -366,7 +366,7 @@ async fn who_leaves_in_an_upload_leaves_nothing_whole_behind() {
 #[tokio::test(start_paused = true)]
 async fn a_download_that_breaks_off_does_not_look_whole() {
     on_one_thread(async {
-        let upstream = Upstream::always(Reply::Stall("part"));
+        let upstream = Upstream::always(Reply::Stall(200, "part"));
         let gateway = Gateway::sidecar(&upstream, |_| ());
         let mut sender = http1(gateway.connect()).await;
         let answer = sender.send_request(request(Method::GET, "/big", &[])).await.unwrap();

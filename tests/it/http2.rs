@@ -156,7 +156,7 @@ async fn trailers_go_both_ways() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_reset_cancels_the_work_of_the_cluster() {
     on_one_thread(async {
-        let upstream = Upstream::script([Reply::Stall("part"), Reply::status(200)]);
+        let upstream = Upstream::script([Reply::Stall(200, "part"), Reply::status(200)]);
         let gateway = Gateway::sidecar(&upstream, |_| ());
         let mut client = client(&gateway).await;
         let answer = client.send_request(asked(Method::GET, "/big", "")).await.unwrap();

@@ -17,6 +17,7 @@ mod paths;
 mod process;
 mod readme;
 mod real;
+mod replay;
 mod replicas;
 mod shapes;
 mod support;

@@ -151,23 +151,6 @@ async fn there_is_no_third_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_gone_is_asked_for_again() {
-    on_one_thread(async {
-        let file = file("old");
-        let upstream = Upstream::script([Reply::status(401), Reply::status(201)]);
-        let gateway = Gateway::sidecar(&upstream, bearer(&file));
-        std::fs::write(file.path(), "new").unwrap();
-        let answer = gateway.send(with_body(Method::POST, "/_bulk", &[], "{}\n")).await;
-        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")));
-        assert_eq!(answer.header("x-auth-reason"), Some("token_refreshed_retry"));
-        assert_eq!(answer.json()["error"]["code"], "token_refreshed_retry");
-        assert_eq!(gateway.send(with_body(Method::POST, "/_bulk", &[], "{}\n")).await.status, 201);
-        assert_eq!(shown(&upstream), ["Bearer old", "Bearer new"]);
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_credential_that_cannot_be_read_is_a_503() {
     on_one_thread(async {
         let upstream = Upstream::always(Reply::status(200));

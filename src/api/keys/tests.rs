@@ -293,7 +293,7 @@ async fn a_list_that_comes_in_pieces_reads_as_one() {
         ("?filter_path=nope", json!({})),
     ] {
         let request = Request::get(format!("/_security/api_key{query}")).body(Body::Empty).unwrap();
-        let answer = api.answer(request, elastic(), &Peer::unknown()).await;
+        let answer = api.answer(request, elastic(), &Peer::unknown(), async |_| None).await;
         let text = answer.into_body().read(u64::MAX).await.unwrap();
         let facts = RequestFacts { target: query, accept: None, content_type: None, opaque_id: None };
         assert!(text == es::write(&expected, &facts), "{query}");

@@ -26,10 +26,14 @@ fn operations(description: &Value) -> Vec<(String, String, Option<Value>)> {
 fn the_description_names_what_is_served_and_nothing_else() {
     let described: BTreeSet<(String, String)> =
         operations(&description()).into_iter().map(|(method, path, _)| (method, path)).collect();
-    let methods = route::ROUTES.iter().flat_map(|route| {
-        route.methods.iter().map(|(method, _)| ((*method).to_owned(), format!("/_security/{}", route.path)))
+    let routes = [("/_security/", route::ROUTES), ("/_gateway/", route::GATEWAY)];
+    let routes = routes.into_iter().flat_map(|(prefix, routes)| routes.iter().map(move |route| (prefix, route)));
+    let methods = routes.flat_map(|(prefix, route)| {
+        route.methods.iter().map(move |(method, _)| ((*method).to_owned(), format!("{prefix}{}", route.path)))
     });
-    let served: BTreeSet<_> = methods.chain([("GET".to_owned(), "/_gateway/auth".to_owned())]).collect();
+    let gateway = [("GET", "/_gateway/auth"), ("GET", "/_gateway/jwks"), ("HEAD", "/_gateway/jwks")];
+    let served: BTreeSet<_> =
+        methods.chain(gateway.map(|(method, path)| (method.to_owned(), path.to_owned()))).collect();
     assert_eq!(described, served);
 }
 

@@ -77,6 +77,15 @@ pub enum Service {
     },
 }
 
+impl From<Service> for Credential {
+    fn from(service: Service) -> Self {
+        match service {
+            Service::ApiKey { api_key_file } => Self::ApiKey { api_key_file },
+            Service::Basic { username, password_file } => Self::Basic { username, password_file },
+        }
+    }
+}
+
 /// How an access token is obtained.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -169,7 +178,8 @@ pub struct Jwt {
     #[schemars(with = "String")]
     pub audience: String,
     /// Claim that holds the roles.
-    #[serde(default = "roles")]
+    #[serde(default = "roles", with = "text::name")]
+    #[schemars(with = "String")]
     pub roles_claim: String,
 }
 

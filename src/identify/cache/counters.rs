@@ -55,4 +55,4 @@ impl Counters {
     }
 }
 
-const KINDS: usize = 4;
+const KINDS: usize = 5;

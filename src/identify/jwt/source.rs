@@ -13,11 +13,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::identify::{
-    cache::{Revocations, Subject},
-    jwt::{
-        fetch::{FetchError, Remote},
-        keys::{KeySet, NoKeys},
+use crate::{
+    fetch::{FetchError, Remote},
+    identify::{
+        cache::{Revocations, Subject},
+        jwt::keys::{KeySet, NoKeys},
     },
 };
 
@@ -152,7 +152,7 @@ impl KeySource {
     async fn read(&self) -> Result<KeySet, SourceError> {
         match &self.place {
             Place::File(file) => read_file(file),
-            Place::Remote(remote) => Ok(KeySet::read(&remote.get().await?)?),
+            Place::Remote(remote) => Ok(KeySet::read(&remote.get(READING).await?)?),
         }
     }
 
@@ -195,6 +195,8 @@ fn read_file(file: &std::path::Path) -> Result<KeySet, SourceError> {
 
 /// Between readings, however many tokens ask for one.
 const PAUSE: Duration = Duration::from_secs(10);
+/// For the whole of a reading.
+const READING: Duration = Duration::from_secs(5);
 /// A request waits no longer than a reading can take.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// How long a key that the issuer took back is still good at most.

@@ -1,10 +1,4 @@
-//! An issuer for tests: keys to sign with, and a server that publishes them.
-
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-};
+//! An issuer for tests: keys to sign with.
 
 use aws_lc_rs::{
     hmac,
@@ -17,7 +11,6 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 pub(super) struct Signer {
@@ -120,51 +113,4 @@ impl Signer {
 
 fn signed(header: &Value, claims: &Value) -> String {
     format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()))
-}
-
-/// A web server on loopback that gives everybody the same answer; ends with the test's process.
-pub(super) struct Server {
-    address: SocketAddr,
-    state: Arc<Mutex<(String, Vec<String>)>>,
-}
-
-impl Server {
-    pub(super) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::<Mutex<(String, Vec<String>)>>::default();
-        let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let head: Vec<String> =
-                    BufReader::new(&stream).lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
-                let answer = {
-                    let mut state = shared.lock();
-                    state.1.extend(head.into_iter().next());
-                    state.0.clone()
-                };
-                // A client that hangs up early is what some tests are about.
-                let _sent = stream.write_all(answer.as_bytes());
-            }
-        });
-        Self { address, state }
-    }
-
-    pub(super) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    pub(super) fn answer(&self, status: &str, body: &str) {
-        self.answer_raw(&format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
-    }
-
-    pub(super) fn answer_raw(&self, answer: &str) {
-        self.state.lock().0 = answer.to_owned();
-    }
-
-    /// First lines of all requests so far.
-    pub(super) fn asked(&self) -> Vec<String> {
-        self.state.lock().1.clone()
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, json};
 
-use super::{Circumstances, NEVER, Proofs, Proven, ROLES, Verdict};
+use super::{Circumstances, KEY_REALM, NEVER, Proofs, Proven, ROLES, Verdict};
 use crate::{
     identify::{IdentifyError, Refusal, cache::Subject},
     keys::KeyVerdict,
@@ -108,6 +108,13 @@ impl Proofs {
         let Some(key) = self.keys.live(&id).await? else { return Ok(None) };
         *until = (*until).min(key.expiration.unwrap_or(NEVER));
         Ok(Some(self.key_principal(key, subject.realm, AuthenticationType::Token)))
+    }
+
+    /// A key as a caller, by its id alone.
+    pub(in crate::identify) async fn key_called(&self, id: &KeyId) -> Result<Option<Principal>, StoreError> {
+        let realm = RealmRef { name: KEY_REALM.into(), kind: KEY_REALM.into() };
+        let key = self.keys.live(id).await?.filter(|key| key.access.is_none());
+        Ok(key.map(|key| self.key_principal(key, realm, AuthenticationType::ApiKey)))
     }
 
     /// A key as a caller.

@@ -117,6 +117,7 @@ fn written(change: &Change) -> (&'static str, &[u8]) {
     match change {
         Change::Documents(kind) => ("documents", kind.as_str().as_bytes()),
         Change::Key(id) => ("key", id.0.as_bytes()),
+        Change::Session(id) => ("session", id),
         Change::Token(digest) => ("token", digest),
         Change::User(namespace, name) => (text::namespace(*namespace), name.as_bytes()),
     }
@@ -131,6 +132,7 @@ fn read(row: &PgRow) -> Option<Change> {
             Change::Documents(DocumentKind::ALL.into_iter().find(|kind| kind.as_str() == &*name)?)
         }
         "key" => Change::Key(KeyId(subject()?.into())),
+        "session" => Change::Session(row.try_get("subject").ok()?),
         "token" => Change::Token(row.try_get("subject").ok()?),
         "native" => Change::User(UserNamespace::Native, subject()?),
         "reserved" => Change::User(UserNamespace::Reserved, subject()?),

@@ -31,7 +31,10 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
 }
 
 /// In order; `schema_version` counts those applied. One that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/postgres/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/postgres/0001_initial.sql"),
+    include_str!("../../../migrations/postgres/0002_sessions.sql"),
+];
 
 /// Any number that nobody else takes.
 const LOCK: i64 = 0x7365_6172_6368_6761;

@@ -130,7 +130,10 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 /// In order; the file's `user_version` counts those applied. One that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_initial.sql"),
+    include_str!("../../../migrations/sqlite/0002_sessions.sql"),
+];
 
 /// How long to wait for another process, say a backup, that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,6 +1,10 @@
 //! What every backend does.
 
+mod sessions;
+
 use super::*;
+
+pub(crate) use sessions::*;
 
 pub(super) async fn a_user_is_found_as_it_was_put(store: &AnyStore) {
     let jack = user(UserNamespace::Native, "jack", Some("$hash"));

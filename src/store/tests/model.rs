@@ -10,20 +10,27 @@ use super::*;
 #[derive(Clone, Debug)]
 enum Step {
     ChangeUser(String, Option<String>, Option<bool>),
+    Claim { owner: String, time: u64, limit: u32 },
     Count(KeyFilter),
     DeleteDocuments(Vec<String>),
     DeleteUser(String),
+    EndSessions(SessionFilter, u32, u32),
     Find(KeyFilter, Page),
     InsertDocument(String, u8),
     InsertKey { id: u8, name: String, owner: String, creation: u64, expiration: Option<u64>, crossing: bool, max: u64 },
     Invalidate(KeyFilter, u64),
     InvalidateTokens(TokenSelector, u64),
+    InsertSession { number: u8, owner: u8, creation: u64, gateway: bool },
     IssueToken { number: u8, owner: String, expiration: u64, refreshable: bool },
     PutDocuments(Vec<(String, u8)>),
     PutUser(String, Option<String>),
     Refresh { number: u8, attempt: u8, time: u64 },
     RemoveKeys(u64),
     RemoveTokens(u64),
+    ReplaceSession { number: u8, version: u64, login: bool, leased: bool },
+    Revoke(u8, u64),
+    Sessions(SessionFilter, Option<u8>, u32),
+    Settle { id: u64, owner: String, again: Option<u64> },
     Touch(Vec<(u8, u64)>),
     Update { ids: Vec<u8>, owner: String, time: u64, expiration: Option<u64>, metadata: Option<u8>, crossing: bool },
 }
@@ -63,7 +70,26 @@ impl Step {
                 crossing,
             },
         );
+        let sessions = || {
+            prop_oneof![
+                3 => (0_u8..6, 0_u8..2, time(), bool::weighted(0.2)).prop_map(|(number, owner, creation, gateway)| {
+                    Self::InsertSession { number, owner, creation, gateway }
+                }),
+                3 => (0_u8..6, 0_u64..4, bool::ANY, bool::ANY).prop_map(|(number, version, login, leased)| {
+                    Self::ReplaceSession { number, version, login, leased }
+                }),
+                2 => (session_filter(), 0_u32..3, 0_u32..4)
+                    .prop_map(|(filter, spare, limit)| Self::EndSessions(filter, spare, limit)),
+                2 => (session_filter(), option::of(0_u8..6), 0_u32..6)
+                    .prop_map(|(filter, after, limit)| Self::Sessions(filter, after, limit)),
+                1 => (0_u8..6, time()).prop_map(|(number, time)| Self::Revoke(number, time)),
+                2 => ("[ab]", 0_u64..30, 0_u32..4).prop_map(|(owner, time, limit)| Self::Claim { owner, time, limit }),
+                2 => (1_u64..8, "[ab]", option::of(0_u64..30))
+                    .prop_map(|(id, owner, again)| Self::Settle { id, owner, again }),
+            ]
+        };
         prop_oneof![
+            9 => sessions(),
             1 => (text(), option::of("[a-z]{3}"), option::of(bool::ANY))
                 .prop_map(|(name, hash, enabled)| Self::ChangeUser(name, hash, enabled)),
             1 => filter().prop_map(Self::Count),
@@ -94,12 +120,24 @@ impl Step {
                 let found = store.change_user(UserNamespace::Native, &name, password, enabled).await.unwrap();
                 format!("{found} {:?}", store.user(UserNamespace::Native, &name).await.unwrap().map(shown))
             }
+            Self::Claim { owner, time, limit } => {
+                let claim = RevocationClaim { owner: owner.into(), at: at(time), until: at(time + 5), limit };
+                let claimed = store.claim_revocations(&claim).await.unwrap();
+                let pair = |pair: &SealedPair| (pair.session[0], pair.generation, pair.content.clone());
+                let claimed = claimed.iter().map(|queued| format!("{queued:?} {:?} ", pair(&queued.pair)));
+                format!("{} {}", claimed.collect::<String>(), store.count_revocations().await.unwrap())
+            }
             Self::Count(filter) => store.count_keys(&filter).await.unwrap().to_string(),
             Self::DeleteDocuments(names) => {
                 let names: Vec<_> = names.into_iter().map(Into::into).collect();
                 format!("{:?}", store.delete_documents(DocumentKind::Role, &names).await.unwrap())
             }
             Self::DeleteUser(name) => format!("{:?}", store.delete_user(UserNamespace::Native, &name).await.unwrap()),
+            Self::EndSessions(filter, spare, limit) => {
+                let end = SessionEnd { filter, spare, limit, cause: "logout".into(), at: at(20) };
+                let ended = store.end_sessions(&end).await.unwrap();
+                format!("{} {}", whole(&ended), store.count_revocations().await.unwrap())
+            }
             Self::Find(filter, page) => format!("{:?}", store.keys(&filter, &page).await.unwrap()),
             Self::InsertDocument(name, value) => {
                 let inserted = store.insert_document(DocumentKind::Role, &name, json!(value)).await.unwrap();
@@ -112,6 +150,14 @@ impl Step {
                 let (creation, expiration, access) = (at(creation), expiration.map(at), crossing.then(odd_json));
                 let key = ApiKeyRecord { creation, expiration, access, ..key(&key_id(id).0, &name, &owner, "corp") };
                 format!("{:?}", store.insert_key(key, max).await.unwrap())
+            }
+            Self::InsertSession { number, owner, creation, gateway } => {
+                let mut session = SessionRecord { username_hash: [owner; 32], ..session(number, creation) };
+                if gateway {
+                    session.provider_type = "gateway".into();
+                    (session.idle_expires_at, session.lifespan_expires_at) = (None, None);
+                }
+                store.insert_session(session).await.unwrap().to_string()
             }
             Self::Invalidate(filter, time) => format!("{:?}", store.invalidate_keys(&filter, at(time)).await.unwrap()),
             Self::InvalidateTokens(selector, time) => {
@@ -150,6 +196,27 @@ impl Step {
             }
             Self::RemoveKeys(before) => store.remove_keys(at(before)).await.unwrap().to_string(),
             Self::RemoveTokens(before) => store.remove_tokens(at(before)).await.unwrap().to_string(),
+            Self::ReplaceSession { number, version, login, leased } => {
+                let Some(stored) = store.session(&[number; 32]).await.unwrap() else { return String::new() };
+                let state = if login { SessionState::NeedsLogin } else { SessionState::Active };
+                let lease = leased.then(|| Lease { owner: "a".into(), until: at(9) });
+                let next = SessionRecord { version: version + 1, state, lease, ..next(&stored) };
+                store.replace_session(next).await.unwrap().to_string()
+            }
+            Self::Revoke(number, time) => {
+                let pair = SealedPair { session: [number; 32], generation: 0, content: [number].into() };
+                store.insert_revocation(pair, "logout", at(time)).await.unwrap();
+                String::new()
+            }
+            Self::Sessions(filter, after, limit) => {
+                let after = after.map(|number| [number; 32]);
+                let found = store.sessions(&filter, after.as_ref(), limit).await.unwrap();
+                format!("{} {}", whole(&found), store.count_sessions(&filter).await.unwrap())
+            }
+            Self::Settle { id, owner, again } => {
+                store.settle_revocation(id, &owner, again.map(at)).await.unwrap();
+                store.count_revocations().await.unwrap().to_string()
+            }
             Self::Touch(used) => {
                 let used: Vec<_> = used.into_iter().map(|(id, time)| (key_id(id), at(time))).collect();
                 store.touch_keys(&used).await.unwrap();
@@ -182,6 +249,34 @@ async fn tokens(store: &AnyStore) -> String {
         write!(all, "{:?} {:?} {token:?} {refresh:?}", token.digest, token.creation).unwrap();
     }
     all
+}
+
+fn whole(sessions: &[SessionRecord]) -> String {
+    let ends = |one: &SessionRecord| (one.idle_expires_at, one.lifespan_expires_at, one.created_at, one.last_seen_at);
+    let names = |one: &SessionRecord| (one.username_hash[0], one.provider_name.clone(), one.content.clone());
+    sessions.iter().map(|one| format!("{} {one:?} {:?} {:?}; ", one.id[0], ends(one), names(one))).collect()
+}
+
+fn session_filter() -> impl Strategy<Value = SessionFilter> {
+    let state = prop_oneof![Just(SessionState::Active), Just(SessionState::NeedsLogin)];
+    let kinds = prop_oneof![Just(vec!["token".into()]), Just(vec!["token".into(), "gateway".into()])];
+    (
+        option::weighted(0.3, 0_u8..6),
+        option::weighted(0.3, kinds),
+        option::weighted(0.3, vec((0_u8..3).prop_map(|owner| [owner; 32]), 0..3)),
+        option::weighted(0.3, state),
+        option::weighted(0.3, 10_u64..18),
+        option::weighted(0.2, 20_u64..28),
+    )
+        .prop_map(|(number, provider_types, username_hashes, state, idle, lifespan)| SessionFilter {
+            id: number.map(|number| [number; 32]),
+            provider_types,
+            provider_name: None,
+            username_hashes,
+            state,
+            idle_over: idle.map(at),
+            lifespan_over: lifespan.map(at),
+        })
 }
 
 fn text() -> &'static str {
@@ -235,7 +330,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn all_stores_answer_the_same(steps in vec(Step::any(), 1..40)) {
+    fn all_stores_answer_the_same(steps in vec(Step::any(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (memory, sqlite) = (Scratch::memory(), Scratch::sqlite());
         let postgres = runtime.block_on(Scratch::postgres());

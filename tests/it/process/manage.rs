@@ -129,8 +129,8 @@ async fn what_is_done_on_the_store_holds_when_the_gateway_is_up_again() {
         command.args(arguments);
         run(command, input)
     };
-    assert_eq!(stdout(&ask("migrations", &["status"], "")), "schema 0 of 1, 1 pending\n");
-    assert_eq!(stdout(&ask("migrations", &["run"], "")), "schema 1 of 1, 0 pending\n");
+    assert_eq!(stdout(&ask("migrations", &["status"], "")), "schema 0 of 2, 2 pending\n");
+    assert_eq!(stdout(&ask("migrations", &["run"], "")), "schema 2 of 2, 0 pending\n");
     assert_eq!(stdout(&ask("migrations", &["list"], "")), "VERSION  STATE\n1        applied\n");
     assert_eq!(stdout(&ask("users", &["add", "jack", "--role", "superuser"], SECRET)), "added: jack\n");
     // The rules are those of the API.

@@ -54,6 +54,8 @@ pub(crate) enum Reply {
     Answer { status: u16, headers: Vec<(&'static str, String)>, body: Bytes },
     /// Answers at once, without reading the request's body.
     Early(u16),
+    /// Answers once so many bytes of the request's body are there, and reads on.
+    Midway(usize, u16),
     /// Answers with a body that comes in pieces, then trailers.
     Pieces(Vec<&'static str>, Vec<(&'static str, &'static str)>),
     /// Breaks the connection instead of answering.
@@ -61,7 +63,7 @@ pub(crate) enum Reply {
     /// Answers after this long.
     After(Duration, Box<Reply>),
     /// Sends a piece, and then nothing any more.
-    Stall(&'static str),
+    Stall(u16, &'static str),
     /// Sends for as long as somebody takes it.
     Endless,
     /// Neither reads the body nor answers.
@@ -207,6 +209,8 @@ impl State {
         }
         let (body, trailers) = if matches!(reply, Reply::Early(_)) {
             (Bytes::new(), None)
+        } else if let Reply::Midway(enough, _) = reply {
+            (midway(incoming, enough).await?, None)
         } else {
             let collected = incoming.collect().await.map_err(io::Error::other)?;
             let trailers = collected.trailers().cloned();
@@ -232,7 +236,7 @@ impl State {
                 }
                 Ok(response.body(Full::new(body).map_err(|never| match never {}).boxed()).unwrap())
             }
-            Reply::Early(status) => {
+            Reply::Early(status) | Reply::Midway(_, status) => {
                 let body = Full::new(Bytes::from_static(b"early")).map_err(|never| match never {}).boxed();
                 Ok(Response::builder().status(StatusCode::from_u16(status).unwrap()).body(body).unwrap())
             }
@@ -253,14 +257,27 @@ impl State {
                 }
                 Ok(response.body(BoxBody::new(Frames { frames, stall: false })).unwrap())
             }
-            Reply::Stall(piece) => {
+            Reply::Stall(status, piece) => {
                 let frames = VecDeque::from([Frame::data(Bytes::from_static(piece.as_bytes()))]);
-                Ok(Response::new(BoxBody::new(Frames { frames, stall: true })))
+                Ok(Response::builder().status(status).body(BoxBody::new(Frames { frames, stall: true })).unwrap())
             }
             Reply::Endless => Ok(Response::new(BoxBody::new(Flood(Arc::clone(&self.produced))))),
             Reply::Break | Reply::After(..) | Reply::Ignore => Err(io::Error::other("told to break the connection")),
         }
     }
+}
+
+/// Reads the beginning of a body, and the rest of it in the background.
+async fn midway(mut body: Incoming, enough: usize) -> io::Result<Bytes> {
+    let mut begun = Vec::new();
+    while begun.len() < enough {
+        match body.frame().await {
+            Some(frame) => begun.extend_from_slice(&frame.map_err(io::Error::other)?.into_data().unwrap()),
+            None => break,
+        }
+    }
+    tokio::task::spawn_local(async move { while let Some(Ok(_)) = body.frame().await {} });
+    Ok(begun.into())
 }
 
 /// A body of frames at hand.

@@ -1,8 +1,11 @@
 use super::*;
-use crate::identify::jwt::{
-    keys::Signature,
-    testing::{Server, Signer, claims},
-    token::Token,
+use crate::{
+    fetch::testing::Server,
+    identify::jwt::{
+        keys::Signature,
+        testing::{Signer, claims},
+        token::Token,
+    },
 };
 
 /// Keys at the address of a server, watched until the test ends.

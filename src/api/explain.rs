@@ -1,0 +1,137 @@
+//! `/_gateway/explain`: why a request would be let through or refused (contract section 5). It is judged as it would be
+//! if it came, and not sent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    api::{
+        Api, Call, Reply,
+        access::{self, Action},
+        failure::Failure,
+    },
+    authorize::{Asked, AuthorizeError, Permit},
+    body::Body,
+    model::{KeyId, Principal},
+    path,
+    respond::{Exception, Rejection},
+};
+
+/// The body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    method: String,
+    /// With its query.
+    path: String,
+    /// JSON, or a text: lines of JSON, as in a bulk.
+    #[serde(default)]
+    body: Value,
+    /// Who would ask, if not the caller.
+    r#as: Option<Other>,
+}
+
+/// Somebody else.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum Other {
+    ApiKey { id: KeyId },
+    Username(String),
+}
+
+impl Api {
+    /// Explains what would become of a request.
+    ///
+    /// # Errors
+    ///
+    /// 400 for what is no request to the cluster, 403 for whoever may not ask about others, 404 where there is no such
+    /// caller.
+    pub(super) async fn explain(
+        &self,
+        call: &mut Call<'_>,
+        caller: &Arc<Principal>,
+        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+    ) -> Result<Reply, Failure> {
+        call.query.finish(call.path())?;
+        let question: Question = serde_json::from_slice(call.required_body()?)
+            .map_err(|error| Exception::parse(format!("cannot read the request to explain: {error}")))?;
+        let principal = match &question.r#as {
+            None => Arc::clone(caller),
+            Some(other) => {
+                access::require(caller, &OTHERS).map_err(Rejection::from)?;
+                self.other(other).await?
+            }
+        };
+        let (method, target) = target(&question)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = match question.body {
+            Value::Null => Body::Empty,
+            Value::String(lines) => Body::from(lines),
+            body => Body::from(body.to_string()),
+        };
+        let asked = Asked { principal: &principal, client: None, method: &method, uri: &target, headers: &headers };
+        let explanation = self.authorizer.explain(asked, body, ask).await;
+        let mut answer = json!(explanation);
+        answer["user"] = json!({
+            "username": principal.identity.username,
+            "roles": principal.identity.roles,
+            "api_key": principal.api_key,
+        });
+        if let Some(refusal) = explanation.refusal {
+            answer["refused"] = shown(refusal);
+        }
+        Ok(Reply::ok(answer))
+    }
+
+    async fn other(&self, other: &Other) -> Result<Arc<Principal>, Failure> {
+        let found = match other {
+            Other::ApiKey { id } => self.realms.key_called(id).await,
+            Other::Username(name) => self.realms.user_called(name).await,
+        };
+        found.map_err(Rejection::from)?.ok_or_else(|| {
+            let text = match other {
+                Other::ApiKey { id } => format!("no live API key [{id}]"),
+                Other::Username(name) => format!("no enabled user [{name}]"),
+            };
+            Failure::Exception(StatusCode::NOT_FOUND, Exception::new("resource_not_found_exception", text))
+        })
+    }
+}
+
+/// The request that is asked about.
+fn target(question: &Question) -> Result<(Method, Uri), Exception> {
+    let method = Method::from_bytes(question.method.to_uppercase().as_bytes());
+    let target = Uri::try_from(&question.path).ok().filter(|_| question.path.starts_with('/'));
+    let (Ok(method), Some(target)) = (method, target) else {
+        return Err(Exception::argument("[method] and [path] are to be those of a request"));
+    };
+    match path::route(&method, &target, Version::HTTP_11) {
+        Ok(path::Route::Cluster) => Ok((method, target)),
+        Ok(path::Route::Gateway | path::Route::Security) => {
+            Err(Exception::argument("only requests to the cluster are explained"))
+        }
+        Err(error) => Err(Exception::argument(error.to_string())),
+    }
+}
+
+/// What the request would be answered.
+fn shown(refusal: AuthorizeError) -> Value {
+    let missing = match &refusal {
+        AuthorizeError::Denied(denied) => Some(denied.granting.split(',').map(Value::from).collect::<Vec<_>>()),
+        _ => None,
+    };
+    let rejection = Rejection::from(refusal);
+    let (status, kind) = rejection.wire();
+    let mut shown = json!({ "status": status.as_u16(), "type": kind, "reason": rejection.to_string() });
+    if let Some(missing) = missing {
+        shown["granted_by_any_of"] = missing.into();
+    }
+    shown
+}
+
+const OTHERS: Action = Action::named("cluster:admin/xpack/security/user/list_privileges");

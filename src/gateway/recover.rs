@@ -1,0 +1,257 @@
+//! What follows a 401: it is examined, the credential renewed, and the request sent again, once.
+
+use http::{Request, Response, StatusCode, response::Parts};
+use tokio::time::Instant;
+
+use super::{Door, Received, answer::Record};
+use crate::{
+    authorize::Permit,
+    body::Body,
+    credential::{Chosen, CredentialError, Credentials},
+    forward::ForwardError,
+    reauthenticate::{self, Class, Facts, Next, Unrenewed, classify, classify::PEEK},
+    replay::Kept,
+    respond::{Reason, Rejection},
+    upstream::{
+        client::Lease,
+        upload::{Progress, Upload},
+    },
+};
+
+/// What is kept of a request whose credential can be renewed.
+pub(super) struct Again {
+    pub(super) credential: Chosen,
+    pub(super) head: Request<()>,
+    pub(super) kept: Kept,
+    /// When it was first sent.
+    pub(super) sent: Instant,
+}
+
+/// A 401, and what it is about.
+struct Refusal {
+    parts: Parts,
+    /// None when the cluster broke off while it was read.
+    body: Option<Body>,
+    lease: Option<Lease>,
+    class: Class,
+}
+
+impl Door {
+    /// Judges a 401 and does what the judgement says. `unread` gets what a client still sends that is not sent on.
+    pub(super) async fn refused(
+        &self,
+        permit: &Permit,
+        again: Option<Again>,
+        answered: Received,
+        unread: &mut Body,
+        record: &mut Record,
+    ) -> Result<Received, Rejection> {
+        let metrics = &self.core.shared.metrics;
+        let Some(again) = again else {
+            if self.site.identity.signs(permit) {
+                metrics.upstream_credential_rejected();
+                return Err(CredentialError::Rejected.into()); // another token would be signed with the same key
+            }
+            metrics.upstream_401("not_ours");
+            return Ok(answered); // D4, D6
+        };
+        again.kept.pause();
+        let refusal = self.examine(answered, record).await;
+        metrics.upstream_401(refusal.class.as_str());
+        if refusal.class == Class::HeaderLost {
+            tracing::error!("the cluster did not see the credential that it was sent: something before it removes it");
+        }
+        let mut facts = Facts {
+            status: StatusCode::UNAUTHORIZED,
+            provenance: again.credential.provenance(),
+            second: false,
+            moved: moved(&self.site.credentials, &again.credential),
+            renewable: true,
+            class: refusal.class,
+            needs_login: false,
+            replayable: again.kept.is_held(),
+            in_time: self.left(&again, record) >= self.core.shared.recovery.refresh_timeout + MARGIN,
+        };
+        let mut next = reauthenticate::decide(facts);
+        if let Next::Probe = next {
+            facts.class = probe(&again.credential);
+            next = reauthenticate::decide(facts);
+        }
+        let waits = matches!(next, Next::Replay | Next::Recover | Next::RecoverAndAskAgain);
+        let renewed = if waits { Some(self.renew(&again, facts.moved, record).await) } else { None };
+        match (next, renewed) {
+            (Next::Recover | Next::Replay, Some(Ok(fresh))) => {
+                drop(refusal);
+                self.send_again(permit, again, fresh, record).await
+            }
+            (_, Some(Err(failed))) => {
+                let next = reauthenticate::unrenewed(failed, self.core.shared.recovery.transient_failure);
+                self.conclude(next, refusal, again, unread)
+            }
+            (Next::RecoverBehindAndAskAgain, _) => {
+                let (site, credential) = (self.site.clone(), again.credential.clone());
+                tokio::task::spawn_local(async move {
+                    // Its outcome is the next request's.
+                    let _renewed = renew(&site.credentials, &credential).await;
+                });
+                self.conclude(Next::AskAgain, refusal, again, unread)
+            }
+            (next, _) => self.conclude(next, refusal, again, unread),
+        }
+    }
+
+    /// Ends a request that is not sent again.
+    fn conclude(&self, next: Next, refusal: Refusal, again: Again, unread: &mut Body) -> Result<Received, Rejection> {
+        let error = match next {
+            Next::Deliver | Next::Probe => return Ok(refusal.deliver(None)?),
+            Next::DeliverAs(code) => return Ok(refusal.deliver(Some(code))?),
+            Next::Explain(error) => error,
+            Next::AskAgain
+            | Next::Replay
+            | Next::Recover
+            | Next::RecoverAndAskAgain
+            | Next::RecoverBehindAndAskAgain => CredentialError::Resend,
+        };
+        let metrics = &self.core.shared.metrics;
+        match error {
+            CredentialError::Rejected => metrics.upstream_credential_rejected(),
+            CredentialError::Resend => metrics.reauthentication(provider(&again.credential), "not_replayable"),
+            _ => {}
+        }
+        *unread = again.kept.rest();
+        Err(error.into())
+    }
+
+    /// Sends the request a second time. There is no third.
+    async fn send_again(
+        &self,
+        permit: &Permit,
+        again: Again,
+        fresh: Chosen,
+        record: &mut Record,
+    ) -> Result<Received, Rejection> {
+        let patience = self.left(&again, record);
+        let body = again.kept.again().ok_or(CredentialError::Resend)?;
+        let limits = self.core.shared.limits.load();
+        let (upload, progress) = Upload::new(body, limits.body_bytes, limits.idle_timeout);
+        drop(limits);
+        record.progress = progress;
+        let answered = self.attempt(permit, &fresh, again.head.map(|()| upload), patience, record).await?;
+        let facts = Facts {
+            status: answered.0.status(),
+            provenance: fresh.provenance(),
+            second: true,
+            moved: false,
+            renewable: true,
+            class: Class::Unknown,
+            needs_login: false,
+            replayable: false,
+            in_time: false,
+        };
+        if facts.status == StatusCode::UNAUTHORIZED {
+            self.core.shared.metrics.reauthentication(provider(&fresh), "retry_rejected");
+        }
+        match reauthenticate::decide(facts) {
+            Next::Explain(error) => {
+                self.core.shared.metrics.upstream_credential_rejected();
+                Err(error.into())
+            }
+            _ => Ok(answered),
+        }
+    }
+
+    /// Reads enough of a refusal to judge it. A connection that has nothing more to say serves the next request.
+    async fn examine(&self, (response, mut lease): Received, record: &mut Record) -> Refusal {
+        let (parts, body) = response.into_parts();
+        let patience = self.core.shared.upstream.request_timeout;
+        let begun = tokio::time::timeout(patience, body.begin(PEEK)).await.ok().and_then(Result::ok);
+        let start = begun.as_ref().map_or(&[][..], |(start, _)| start);
+        let class = classify(parts.status, &parts.headers, start).unwrap_or(Class::Unknown);
+        let idle = !record.progress.as_deref().is_some_and(Progress::is_under_way);
+        if idle
+            && matches!(begun, Some((_, Body::Empty | Body::Full(_))))
+            && let Some(lease) = lease.take()
+        {
+            record.answered(&lease);
+            lease.give_back(Instant::now());
+        }
+        Refusal { parts, body: begun.map(|(_, body)| body), lease, class }
+    }
+
+    /// Renews what was refused, for as long as the request may wait for it.
+    async fn renew(&self, again: &Again, moved: bool, record: &Record) -> Result<Chosen, Unrenewed> {
+        let patience = self.left(again, record).min(self.core.shared.recovery.max_wait);
+        let renewed = tokio::time::timeout(patience, renew(&self.site.credentials, &again.credential)).await;
+        let renewed = renewed.unwrap_or(Err(Unrenewed::Transient));
+        let outcome = match renewed {
+            Ok(_) if moved => "current_token",
+            Ok(_) => "refreshed",
+            Err(Unrenewed::Expired) => "expired",
+            Err(Unrenewed::Transient) => "transient",
+            Err(Unrenewed::ClientMismatch | Unrenewed::Rejected) => "rejected",
+            Err(Unrenewed::Gone | Unrenewed::InteractionNeeded) => "gone",
+        };
+        self.core.shared.metrics.reauthentication(provider(&again.credential), outcome);
+        renewed
+    }
+
+    /// What is left of `upstream.request_timeout`, which both attempts share; it runs while the cluster has the whole
+    /// request.
+    fn left(&self, again: &Again, record: &Record) -> std::time::Duration {
+        let since = match &record.progress {
+            Some(progress) => progress.finished().unwrap_or_else(Instant::now),
+            None => again.sent,
+        };
+        self.core.shared.upstream.request_timeout.saturating_sub(since.elapsed())
+    }
+}
+
+impl Refusal {
+    fn deliver(self, code: Option<&'static str>) -> Result<Received, ForwardError> {
+        let Self { parts, body, lease, .. } = self;
+        let mut response = Response::from_parts(parts, body.ok_or(ForwardError::Interrupted)?);
+        if let Some(code) = code {
+            response.extensions_mut().insert(Reason(code));
+        }
+        Ok((response, lease))
+    }
+}
+
+/// Renews what was refused: once for all that were refused with it.
+async fn renew(credentials: &Credentials, refused: &Chosen) -> Result<Chosen, Unrenewed> {
+    match refused {
+        Chosen::Gateway(held) => match credentials.replace(held).await {
+            Ok(fresh) => Ok(Chosen::Gateway(fresh)),
+            Err(CredentialError::Rejected) => Err(Unrenewed::Rejected),
+            Err(_) => Err(Unrenewed::Transient),
+        },
+        Chosen::Client | Chosen::None => Err(Unrenewed::InteractionNeeded),
+    }
+}
+
+/// Whether what was refused has been replaced since.
+fn moved(credentials: &Credentials, refused: &Chosen) -> bool {
+    match refused {
+        Chosen::Gateway(held) => credentials.held().generation != held.generation,
+        Chosen::Client | Chosen::None => false,
+    }
+}
+
+/// Whether the cluster still takes what it refused (section 4). Only what a session shows is asked about.
+fn probe(credential: &Chosen) -> Class {
+    match credential {
+        Chosen::Client | Chosen::Gateway(_) | Chosen::None => Class::NotToken,
+    }
+}
+
+/// Whose credential it is, as metrics name it.
+fn provider(credential: &Chosen) -> &'static str {
+    match credential {
+        Chosen::Gateway(_) => "gateway",
+        Chosen::Client => "client",
+        Chosen::None => "none",
+    }
+}
+
+/// What a renewal needs beside the call to the cluster.
+const MARGIN: std::time::Duration = std::time::Duration::from_secs(1);
