@@ -40,7 +40,7 @@ mod target;
 use explain::Notes;
 pub use explain::{Explanation, Mentioned};
 use names::Expression;
-use narrow::{Narrowing, Options};
+use narrow::{ALIASES, Narrowing, Options};
 use query::Query;
 pub use refusal::{AuthorizeError, Denied, On};
 use resolve::{CATALOG, Catalog, Resolver};
@@ -586,8 +586,6 @@ impl Route {
 pub const AUTHENTICATE: &str = "cluster:admin/xpack/security/user/authenticate";
 /// Stands for whatever a request would do.
 pub const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
-/// Changes aliases.
-const ALIASES: &str = "indices:admin/aliases";
 /// What a name of one index does not hold.
 const SPECIAL: [char; 6] = ['*', '<', ':', ',', '-', '.'];
 /// Actions whose names are resolved before anything is judged.

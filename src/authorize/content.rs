@@ -11,7 +11,7 @@ use super::{
     documents::{AUTO_CREATE, BULK_SHARD, CREATE_OP, DELETE, INDEX_OP, UPDATE},
     explain::Notes,
     names::Expression,
-    narrow::{self, Narrowing, Options},
+    narrow::{self, ALIASES, Narrowing, Options},
     refusal::{AuthorizeError, On},
     resolve::Catalog,
     routes::{Expand, Route},
@@ -176,16 +176,15 @@ impl Judge<'_> {
     }
 
     fn alias_action(&self, action: &AliasAction<'_>) -> Result<(), AuthorizeError> {
-        let name = match action.verb {
-            AliasVerb::Add | AliasVerb::Remove => "indices:admin/aliases",
-            AliasVerb::RemoveIndex => "indices:admin/delete",
-        };
         for index in &action.indices {
-            self.covered(name, &index.text)?;
+            self.covered(ALIASES, &index.text)?;
+            if action.verb == AliasVerb::RemoveIndex {
+                self.covered("indices:admin/delete", &index.text)?;
+            }
         }
         for alias in &action.aliases {
-            if !narrow::covers(&self.principal.privileges, &[name], &alias.text) {
-                return Err(AuthorizeError::index(self.principal, name, On::default()));
+            if !narrow::covers(&self.principal.privileges, &[ALIASES], &alias.text) {
+                return Err(AuthorizeError::index(self.principal, ALIASES, On::default()));
             }
             let more = |index: &scan::Name<'_>| !self.principal.privileges.allows_no_more_on(&alias.text, &index.text);
             if action.verb == AliasVerb::Add && action.indices.iter().any(more) {
@@ -258,7 +257,7 @@ impl Judge<'_> {
             return Err((BULK_SHARD, item.index.into()));
         };
         let missing = self.catalog.get(&name).is_none();
-        if missing && !self.allows(AUTO_CREATE, &name) {
+        if missing && action != DELETE && !self.allows(AUTO_CREATE, &name) {
             return Err((AUTO_CREATE, name));
         }
         let moves = item.pipeline.is_some_and(|pipeline| pipeline != "_none");

@@ -117,7 +117,7 @@ async fn limited_callers_get_what_the_original_gives_them_and_nothing_more() {
     );
     eprintln!("{counts}");
     if let Some(file) = env::var_os("SEARCHGATE_AUTHORIZATION_REPORT") {
-        fs::write(file, format!("{counts}\n{}", verdict.text)).unwrap();
+        fs::write(file, format!("{counts}\n{:?}\n{}", differences.counts(), verdict.text)).unwrap();
     }
     let wrong = verdict.more + verdict.unlisted + gone.len();
     assert!(wrong == 0, "{counts}\n{}\nlisted, but gone:\n{}", verdict.text, gone.join("\n"));
@@ -193,25 +193,24 @@ struct Report {
 fn report(judged: Vec<Judged>, differences: &mut Differences) -> Report {
     let (mut listed, mut unlisted, mut more) = (0, 0, 0);
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for Judged { caller, request, original, other, verdict } in judged {
-        let word = match verdict {
-            Verdict::Same => continue,
-            Verdict::More(what) => {
-                more += 1;
-                format!("MORE: {what}")
-            }
-            Verdict::Different if differences.lists(&request, &caller, &original, &other) => {
-                listed += 1;
-                continue;
-            }
-            Verdict::Different => {
-                unlisted += 1;
-                "different".to_owned()
-            }
+    for judged in judged {
+        if matches!(judged.verdict, Verdict::Same) {
+            continue;
+        }
+        if differences.lists(&judged) {
+            listed += 1;
+            continue;
+        }
+        let word = if let Verdict::More(what) = &judged.verdict {
+            more += 1;
+            format!("MORE: {what}")
+        } else {
+            unlisted += 1;
+            "different".to_owned()
         };
-        let (original, other) = (original.to_string(), other.to_string());
-        let text = format!("{word}: {} {request}\n  - {original}\n  + {other}", request.area).replace(&caller, "<caller>");
-        told.entry(text).or_default().push(caller);
+        let Judged { caller, request, original, other, .. } = judged;
+        let text = format!("{word}: {} {request}\n  - {original}\n  + {other}", request.area);
+        told.entry(text.replace(&format!("[{caller}]"), "[<caller>]")).or_default().push(caller);
     }
     let mut text = String::new();
     for (paragraph, callers) in told {

@@ -1,11 +1,11 @@
 //! The one table of wanted differences: `tests/authorization/differences.yml`.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::{BTreeMap, BTreeSet}, fs};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{requests::Request, seen::Seen};
+use super::{Judged, seen::Verdict};
 
 const FILE: &str = "tests/authorization/differences.yml";
 
@@ -16,35 +16,55 @@ pub(super) struct Difference {
     pub(super) id: String,
     #[expect(dead_code, reason = "for readers of the file")]
     reason: String,
-    /// Requests as they print, `*` for any run of characters.
+    /// Requests as they print, `…` for any run of characters.
+    #[serde(default = "any")]
     requests: Vec<String>,
     /// These callers only.
     callers: Option<Vec<String>>,
-    /// Statuses: of the original, and of searchgate.
-    statuses: Option<(u16, u16)>,
+    /// What the original says, as it prints.
+    #[serde(default = "any")]
+    original: Vec<String>,
+    /// What searchgate says.
+    #[serde(default = "any")]
+    searchgate: Vec<String>,
+    /// Searchgate lets through what the original does not: only the one that is [`COMPANY`] may.
+    #[serde(default)]
+    more: bool,
+}
+
+fn any() -> Vec<String> {
+    vec!["…".to_owned()]
 }
 
 /// The table, and which of its lines were met.
 pub(super) struct Differences {
     all: Vec<Difference>,
-    met: BTreeSet<(String, String)>,
+    met: BTreeMap<(String, String), usize>,
 }
 
 impl Differences {
     pub(super) fn read() -> Self {
         let value: Value = serde_saphyr::from_str(&fs::read_to_string(FILE).unwrap()).unwrap();
-        Self { all: Vec::deserialize(value).unwrap(), met: BTreeSet::new() }
+        let all: Vec<Difference> = Vec::deserialize(value).unwrap();
+        assert!(all.iter().all(|difference| !difference.more || difference.id == COMPANY));
+        Self { all, met: BTreeMap::new() }
     }
 
     /// Whether a difference is listed; if so it is met.
-    pub(super) fn lists(&mut self, request: &Request, caller: &str, original: &Seen, other: &Seen) -> bool {
-        let shown = request.to_string();
-        for difference in &self.all {
-            let by = difference.callers.as_ref().is_none_or(|callers| callers.iter().any(|name| name == caller));
-            let statuses = difference.statuses.is_none_or(|statuses| statuses == (original.status, other.status));
-            let pattern = difference.requests.iter().find(|pattern| matches(pattern, &shown));
-            if let (true, true, Some(pattern)) = (by, statuses, pattern) {
-                self.met.insert((difference.id.clone(), pattern.clone()));
+    pub(super) fn lists(&mut self, judged: &Judged) -> bool {
+        let more = matches!(judged.verdict, Verdict::More(_));
+        let (request, original) = (judged.request.to_string(), judged.original.to_string());
+        let other = judged.other.to_string();
+        for difference in self.all.iter().filter(|difference| difference.more == more) {
+            let by = difference.callers.as_ref().is_none_or(|callers| callers.contains(&judged.caller));
+            let said = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(pattern, text));
+            let pattern = difference.requests.iter().find(|pattern| matches(pattern, &request));
+            if let Some(pattern) = pattern
+                && by
+                && said(&difference.original, &original)
+                && said(&difference.searchgate, &other)
+            {
+                *self.met.entry((difference.id.clone(), pattern.clone())).or_default() += 1;
                 return true;
             }
         }
@@ -56,7 +76,16 @@ impl Differences {
         let lines = self.all.iter().flat_map(|difference| {
             difference.requests.iter().map(|request| (difference.id.clone(), request.clone()))
         });
-        lines.filter(|line| !self.met.contains(line)).map(|(id, request)| format!("{id}: {request}")).collect()
+        lines.filter(|line| !self.met.contains_key(line)).map(|(id, request)| format!("{id}: {request}")).collect()
+    }
+
+    /// How often each was met.
+    pub(super) fn counts(&self) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for ((id, _), count) in &self.met {
+            *counts.entry(&**id).or_default() += count;
+        }
+        counts
     }
 
     pub(super) fn ids(&self) -> BTreeSet<&str> {
@@ -64,19 +93,17 @@ impl Differences {
     }
 }
 
+/// Whether `…`, any run of characters, makes the text of the pattern.
 fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let mut ends = !pattern.contains('*');
-    for part in parts {
-        match rest.find(part) {
-            Some(at) if !part.is_empty() => rest = &rest[at + part.len()..],
-            Some(_) => {
-                ends = true;
-                rest = "";
-            }
-            None => return false,
-        }
+    let Some((start, rest)) = pattern.split_once('…') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(start) else { return false };
+    let (middle, end) = rest.rsplit_once('…').unwrap_or(("", rest));
+    for part in middle.split('…') {
+        let Some((_, after)) = text.split_once(part) else { return false };
+        text = after;
     }
-    ends && rest.is_empty() || rest.is_empty() || text.ends_with(pattern.rsplit('*').next().unwrap_or_default()) && pattern.contains('*')
+    text.ends_with(end)
 }
+
+/// The only id that may let more through: see the table.
+const COMPANY: &str = "company";
