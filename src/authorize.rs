@@ -21,7 +21,7 @@ use crate::{
     identify::IdentifyError,
     model::Principal,
     path,
-    scan::{self, Refused},
+    scan::{self, List},
     telemetry::audit::{Audit, AuditEvent},
 };
 
@@ -35,6 +35,7 @@ mod query;
 mod refusal;
 mod resolve;
 mod routes;
+mod stream;
 mod target;
 
 use explain::Notes;
@@ -45,6 +46,8 @@ use query::Query;
 pub use refusal::{AuthorizeError, Denied, On};
 use resolve::{CATALOG, Catalog, Resolver};
 use routes::{Kind, Route, Routes, segments};
+pub use stream::Judged;
+use stream::Terms;
 
 /// Proof that somebody judged a request. Fields are private: only this module makes one.
 #[derive(Debug)]
@@ -52,9 +55,9 @@ pub struct Permit {
     grant: Grant,
     /// What goes on in place of the caller's target.
     target: Option<Box<PathAndQuery>>,
-    /// What was left out of the body.
-    refused: Option<Box<Refused>>,
-    /// Whether the body was read, and so goes on plain.
+    /// What becomes of a body of which something may be left out.
+    judged: Option<Judged>,
+    /// Whether the body is read, and so goes on plain.
     read: bool,
 }
 
@@ -85,6 +88,8 @@ pub struct Asked<'a> {
     pub uri: &'a Uri,
     /// Its headers.
     pub headers: &'a HeaderMap,
+    /// Bytes that its body may have, as sent and inflated.
+    pub limit: u64,
 }
 
 /// Judges requests. Cheap to clone; clones share what they know.
@@ -106,9 +111,9 @@ enum Look<'a> {
     /// Nothing it can mean is refused.
     Allowed,
     /// It depends on names.
-    Names { route: &'a Route, query: Query<'a>, index: Cow<'a, str> },
+    Names { route: &'a Arc<Route>, query: Query<'a>, index: Cow<'a, str> },
     /// It depends on what its body names, and on the names of its path unless they are `covered`.
-    Body { route: &'a Route, kind: &'static str, query: Query<'a>, index: Cow<'a, str>, covered: bool },
+    Body { route: &'a Arc<Route>, kind: &'static str, query: Query<'a>, index: Cow<'a, str>, covered: bool },
 }
 
 impl Permit {
@@ -131,7 +136,7 @@ impl Permit {
     }
 
     fn new(grant: Grant) -> Self {
-        Self { grant, target: None, refused: None, read: false }
+        Self { grant, target: None, judged: None, read: false }
     }
 
     /// What goes on in place of the caller's path and query, if not they.
@@ -140,15 +145,15 @@ impl Permit {
         self.target.as_deref()
     }
 
-    /// Whether the body was read here, and so goes on plain and whole.
+    /// Whether the body is read here, and so goes on plain.
     #[must_use]
     pub fn has_read(&self) -> bool {
         self.read
     }
 
-    /// What was left out of the body, for the answer to be told.
-    pub fn take_refused(&mut self) -> Option<Refused> {
-        self.refused.take().map(|refused| *refused)
+    /// What becomes of a body of which something may be left out: the answer must be told.
+    pub fn take_judged(&mut self) -> Option<Judged> {
+        self.judged.take()
     }
 
     /// Who was judged, where somebody was.
@@ -214,7 +219,7 @@ impl Authorizer {
     }
 
     fn end(&self, notes: &Notes, asked: &Asked<'_>, refusal: Option<&AuthorizeError>) -> Option<Explanation> {
-        notes.end(asked, || self.0.routes.find(asked.method, asked.uri.path()), refusal)
+        notes.end(asked, || self.0.routes.find(asked.method, asked.uri.path()).map(|route| &**route), refusal)
     }
 
     async fn judge(
@@ -226,7 +231,7 @@ impl Authorizer {
     ) -> Result<Permit, AuthorizeError> {
         let mut permit = Permit::new(Grant::Principal(Arc::clone(asked.principal)));
         if asked.principal.privileges.allows_everything() {
-            notes.total(|| self.0.routes.find(asked.method, asked.uri.path()), asked.uri);
+            notes.total(|| self.0.routes.find(asked.method, asked.uri.path()).map(|route| &**route), asked.uri);
             return Ok(permit);
         }
         match self.look(asked, !matches!(body, Body::Empty), notes)? {
@@ -248,33 +253,52 @@ impl Authorizer {
     async fn read(
         &self,
         asked: &Asked<'_>,
-        (route, kind, query, index, covered): (&Route, &'static str, &Query<'_>, &str, bool),
+        (route, kind, query, index, covered): (&Arc<Route>, &'static str, &Query<'_>, &str, bool),
         body: &mut Body,
         permit: &mut Permit,
         notes: &Notes,
         ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
     ) -> Result<(), AuthorizeError> {
-        let catalog = self.catalog(ask).await?;
+        let mut ask = Some(ask);
+        let mut catalog = if covered && kind != "bulk" { None } else { Some(self.catalog(ask.take()).await?) };
         if !covered {
             let target = self.narrow(asked, route, query, index, notes, async |_| None).await?;
             permit.target = target.map(Box::new);
         }
-        let now = self.0.clock.now();
-        let whole = content::read(asked.headers, std::mem::take(body)).await?;
-        let judge = content::Judge { principal: asked.principal, route, index, catalog: &catalog, now, notes };
-        let left = judge.judge(kind, whole)?;
+        let (now, gzip) = (self.0.clock.now(), content::is_gzip(asked.headers)?);
         permit.read = true;
-        if let Some(refused) = left.refused.filter(|refused| !refused.is_empty()) {
+        if let ("bulk", Some(catalog)) = (kind, &catalog) {
+            let (principal, catalog, notes) = (asked.principal, Arc::clone(catalog), notes.clone());
+            let terms = Terms { principal, route, index, catalog, now, notes, gzip, limit: asked.limit };
+            permit.judged = Some(stream::begin(terms, body).await?);
+        } else {
+            let whole = content::read(gzip, std::mem::take(body)).await?;
+            let left = loop {
+                let principal = asked.principal;
+                let judge = content::Judge { principal, route, index, catalog: catalog.as_deref(), now, notes };
+                match judge.judge(kind, whole.clone()) {
+                    // Only now: most bodies name what is granted, whether it exists or not.
+                    Err(AuthorizeError::Unresolved) if catalog.is_none() => {
+                        catalog = Some(self.catalog(ask.take()).await?);
+                    }
+                    judged => break judged?,
+                }
+            };
+            permit.judged = left.refused.map(Judged::whole);
+            *body = left.body.map_or(Body::Empty, Body::from);
+        }
+        permit.judged.take_if(|judged| judged.is_untouched());
+        if permit.judged.is_some() {
             let accept = asked.headers.get(http::header::ACCEPT).map(|accept| accept.to_str().unwrap_or("?"));
             if !scan::accepts_json(accept, query.format.as_deref()) {
                 return Err(AuthorizeError::Illegal("the answer to this request is given as JSON only".into()));
             }
-            if query.filter_path {
+            let list = if kind == "bulk" { List::Items } else { List::Docs };
+            let keeps = |filter: &str| kind != "msearch" && scan::keeps_every_item(list, filter);
+            if query.filter_path.as_deref().is_some_and(|filter| !keeps(filter)) {
                 permit.target = Some(Box::new(target::without_filter(asked.uri).ok_or(AuthorizeError::Unresolved)?));
             }
-            permit.refused = Some(Box::new(refused));
         }
-        *body = left.body.map_or(Body::Empty, Body::from);
         Ok(())
     }
 
@@ -407,7 +431,7 @@ impl Authorizer {
         if route.kind == Kind::Concrete {
             let name = documents::concrete(principal, route, index, now)?;
             let known = if documents::needs_catalog(principal, route, asked.method, query, &name) {
-                Some(self.catalog(ask).await?)
+                Some(self.catalog(Some(ask)).await?)
             } else {
                 None
             };
@@ -442,7 +466,8 @@ impl Authorizer {
             return Err(AuthorizeError::index(principal, action.unwrap_or(route.action()), On::names(asked)));
         }
         let aliases = route.kind == Kind::Alias;
-        let catalog = if aliases || narrow::needs_catalog(&expression) { Some(self.catalog(ask).await?) } else { None };
+        let catalog =
+            if aliases || narrow::needs_catalog(&expression) { Some(self.catalog(Some(ask)).await?) } else { None };
         let narrowing = Narrowing { principal, actions: &route.actions, options, catalog: catalog.as_deref() };
         let left = narrowing.narrow(&expression)?;
         nowhere?;
@@ -476,14 +501,17 @@ impl Authorizer {
         rewritten(asked, route, index, Some(&names))
     }
 
-    async fn catalog(&self, ask: impl AsyncFnOnce(Permit) -> Option<Bytes>) -> Result<Arc<Catalog>, AuthorizeError> {
+    async fn catalog(
+        &self,
+        ask: Option<impl AsyncFnOnce(Permit) -> Option<Bytes>>,
+    ) -> Result<Arc<Catalog>, AuthorizeError> {
         let permit = Permit {
             grant: Grant::Gateway,
             target: Some(Box::new(PathAndQuery::from_static(CATALOG))),
-            refused: None,
+            judged: None,
             read: false,
         };
-        self.0.resolver.catalog(async || ask(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
+        self.0.resolver.catalog(async || ask?(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
     }
 
     /// Logs once that the table does not know a route.
@@ -589,8 +617,13 @@ pub const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
 /// What a name of one index does not hold.
 const SPECIAL: [char; 6] = ['*', '<', ':', ',', '-', '.'];
 /// Actions whose names are resolved before anything is judged.
-const RESOLVED_FIRST: [&str; 3] =
-    ["indices:admin/resolve/index", "indices:data/read/field_caps", "indices:data/read/search"];
+const RESOLVED_FIRST: [&str; 5] = [
+    "indices:admin/resolve/cluster",
+    "indices:admin/resolve/index",
+    "indices:data/read/field_caps",
+    "indices:data/read/search",
+    "indices:data/read/xpack/termsenum/list",
+];
 /// Last words of a `POST` that makes, removes or renames something.
 const CHANGES: [&str; 6] = ["_alias", "_aliases", "_close", "_open", "_restore", "_rollover"];
 /// Shapes that are remembered.

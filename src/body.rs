@@ -10,6 +10,10 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 
+mod filtered;
+
+pub use filtered::{Filter, Filtered};
+
 /// A message body: nothing, bytes at hand, or a stream from a peer.
 #[derive(Debug, Default)]
 pub enum Body {
@@ -24,6 +28,8 @@ pub enum Body {
     Made(mpsc::Receiver<Result<Bytes, BodyError>>),
     /// Begun to be read: what was read, then the rest.
     Begun(Box<(Bytes, Body)>),
+    /// Another body, as a filter lets it through.
+    Filtered(Box<Filtered>),
 }
 
 /// Why a body could not be read to its end.
@@ -32,6 +38,9 @@ pub enum BodyError {
     /// The peer went away or broke the framing.
     #[error("body ended early")]
     Interrupted(#[source] hyper::Error),
+    /// A filter refuses what came; it has kept why.
+    #[error("body was refused while it came")]
+    Refused,
     /// What was kept of it to be sent again is gone.
     #[error("body was not kept")]
     Lost,
@@ -119,6 +128,7 @@ impl http_body::Body for Body {
             }
             Self::Incoming(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Interrupted),
             Self::Made(pieces) => pieces.poll_recv(cx).map_ok(Frame::data),
+            Self::Filtered(filtered) => filtered.poll(cx).map_ok(Frame::data),
             Self::Begun(begun) => {
                 let (bytes, rest) = &mut **begun;
                 let (bytes, rest) = (std::mem::take(bytes), std::mem::take(rest));
@@ -132,6 +142,7 @@ impl http_body::Body for Body {
         match self {
             Self::Empty => true,
             Self::Full(_) | Self::Made(_) | Self::Begun(_) => false,
+            Self::Filtered(filtered) => filtered.is_over(),
             Self::Incoming(incoming) => incoming.is_end_stream(),
         }
     }
@@ -141,7 +152,7 @@ impl http_body::Body for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Incoming(incoming) => incoming.size_hint(),
-            Self::Made(_) => SizeHint::default(),
+            Self::Made(_) | Self::Filtered(_) => SizeHint::default(),
             Self::Begun(begun) => match begun.1.size_hint().exact() {
                 Some(rest) => SizeHint::with_exact(begun.0.len() as u64 + rest),
                 None => SizeHint::default(),

@@ -1,41 +1,53 @@
 //! What the cluster is shown: header, provenance, generation.
 
-use std::{fmt, path::Path, path::PathBuf, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use arc_swap::ArcSwap;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderValue;
-use zeroize::Zeroizing;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use crate::{authorize::Permit, config};
+use crate::{
+    authorize::Permit,
+    clock::Clock,
+    config::{self, Config, GrantType, Service},
+    sessions::Sessions,
+    telemetry::metrics::Metrics,
+};
 
+mod endpoint;
+mod file;
 pub mod granted;
+mod kept;
+mod oauth2;
 
-/// The credential of one listener's requests, held ready as a header.
-///
-/// Reading is one atomic load. Files are read again when the cluster refuses what they held, on SIGHUP and by the
-/// reload timer: mounted secrets change by rename.
+use endpoint::Endpoint;
+use file::{FileSource, Scheme};
+use kept::Kept;
+use oauth2::{AnyGrant, TokenSource};
+
+/// The credential of one listener's requests, held ready as a header. Reading it is one atomic load.
 #[derive(Debug)]
-pub struct Credentials {
-    source: Source,
-    current: ArcSwap<Held>,
-    replacing: tokio::sync::Mutex<()>,
-    /// Why the last reading failed, if it did.
-    problem: parking_lot::Mutex<Option<String>>,
-}
+pub struct Credentials(Source);
 
 #[derive(Debug)]
 enum Source {
-    File { scheme: Scheme, file: PathBuf },
+    File(FileSource),
     None,
+    Oauth2(Box<TokenSource>),
     Passthrough,
 }
 
-#[derive(Clone, Debug)]
-enum Scheme {
-    ApiKey,
-    Basic { username: String },
-    Bearer,
+/// What credentials are made with.
+#[derive(Debug)]
+pub struct Means<'a> {
+    /// The whole of it: time-outs, and the trust in the cluster.
+    pub config: &'a Config,
+    /// Tells the time.
+    pub clock: &'a Clock,
+    /// Counts.
+    pub metrics: &'a Arc<Metrics>,
+    /// Keep a refresh token that changes with each use.
+    pub sessions: &'a Arc<Sessions>,
 }
 
 /// A credential as of one reading.
@@ -43,6 +55,7 @@ pub struct Held {
     /// Counts replacements, so that a refusal can be matched with what was refused.
     pub generation: u64,
     header: Option<HeaderValue>,
+    expires_at: Option<Instant>,
 }
 
 /// Where the credential of an attempt came from.
@@ -83,7 +96,7 @@ pub enum CredentialError {
     /// 503, `Retry-After: 1`, code `token_refreshed_retry`.
     #[error("the credential was renewed; send the request again")]
     Resend,
-    /// The credential could not be renewed for now. 503, `Retry-After: 5`.
+    /// The credential could not be renewed, or no token be got, for now. 503, `Retry-After: 5`.
     #[error("the credential for the cluster cannot be renewed at the moment")]
     Transient,
     /// The credential cannot be read now. 503.
@@ -97,126 +110,138 @@ pub enum CredentialError {
 }
 
 impl Credentials {
-    /// Reads the credential for the first time. A file that cannot be read yet is not an error: requests are
-    /// answered 503 until it can.
+    /// A credential as configured. A file that cannot be read yet and an endpoint that does not answer are no errors:
+    /// requests are answered 503 until they do. Tokens are got by [`Self::watch`].
     #[must_use]
-    pub fn new(config: &config::Credential) -> Self {
-        let source = match config {
-            config::Credential::ApiKey { api_key_file } => {
-                Source::File { scheme: Scheme::ApiKey, file: api_key_file.clone() }
-            }
+    pub fn new(own: &config::Credential, means: &Means<'_>) -> Self {
+        Self(match own {
+            config::Credential::ApiKey { api_key_file } => Source::File(FileSource::new(Scheme::ApiKey, api_key_file)),
             config::Credential::Basic { username, password_file } => {
-                Source::File { scheme: Scheme::Basic { username: username.clone() }, file: password_file.clone() }
+                Source::File(FileSource::new(Scheme::Basic { username: username.clone() }, password_file))
             }
-            config::Credential::Bearer { token_file } => {
-                Source::File { scheme: Scheme::Bearer, file: token_file.clone() }
+            config::Credential::Bearer { token_file } => Source::File(FileSource::new(Scheme::Bearer, token_file)),
+            config::Credential::Oauth2(oauth2) => {
+                let (endpoint, repair) = (Endpoint::new(oauth2, means.config), &means.config.reauthentication);
+                let grant = match oauth2.grant_type {
+                    GrantType::ClientCredentials | GrantType::Password => AnyGrant::Repeated(Box::new(endpoint)),
+                    GrantType::RefreshToken => {
+                        let (sessions, clock) = (Arc::clone(means.sessions), means.clock.clone());
+                        AnyGrant::Rotating(Box::new(Kept::new(endpoint, sessions, clock, repair)))
+                    }
+                };
+                let tokens = TokenSource::new(grant, repair, Arc::clone(means.metrics));
+                Source::Oauth2(Box::new(tokens))
             }
             config::Credential::Passthrough => Source::Passthrough,
-            // Configuration with these two is refused at start; shown is nothing.
-            config::Credential::None | config::Credential::Oauth2(_) | config::Credential::Session { .. } => {
-                Source::None
-            }
-        };
-        let credentials = Self {
-            source,
-            current: ArcSwap::from_pointee(Held { generation: 0, header: None }),
-            replacing: tokio::sync::Mutex::new(()),
-            problem: parking_lot::Mutex::default(),
-        };
-        credentials.renew();
-        credentials
+            // Configuration with a session is refused at start; shown is nothing.
+            config::Credential::None | config::Credential::Session { .. } => Source::None,
+        })
     }
 
-    /// What a request is sent with.
+    /// The identity that talks to the cluster's own security API.
+    #[must_use]
+    pub fn service(service: &Service) -> Self {
+        Self(Source::File(match service {
+            Service::ApiKey { api_key_file } => FileSource::new(Scheme::ApiKey, api_key_file),
+            Service::Basic { username, password_file } => {
+                FileSource::new(Scheme::Basic { username: username.clone() }, password_file)
+            }
+        }))
+    }
+
+    /// What a request is sent with. Waits only while no token is good and one is being got.
     ///
     /// # Errors
     ///
-    /// [`CredentialError::Unavailable`] when the file could not be read.
-    pub fn choose(&self, permit: &Permit) -> Result<Chosen, CredentialError> {
-        match self.source {
+    /// [`CredentialError::Unavailable`] when the file could not be read, [`CredentialError::Transient`] when the token
+    /// endpoint does not answer, [`CredentialError::Rejected`] when it refuses.
+    pub async fn choose(&self, permit: &Permit) -> Result<Chosen, CredentialError> {
+        match &self.0 {
             Source::Passthrough if permit.passes_through() => Ok(Chosen::Client),
-            Source::File { .. } if permit.goes_bare() => Ok(Chosen::None),
+            Source::File(_) | Source::Oauth2(_) if permit.goes_bare() => Ok(Chosen::None),
             Source::None | Source::Passthrough => Ok(Chosen::None),
-            Source::File { .. } => {
-                let held = self.current.load_full();
+            Source::File(file) => {
+                let held = file.held();
                 if held.header.is_some() { Ok(Chosen::Gateway(held)) } else { Err(CredentialError::Unavailable) }
             }
+            Source::Oauth2(tokens) => Ok(Chosen::Gateway(match tokens.fresh() {
+                Some(held) => held,
+                // Boxed: every request in flight keeps room for what is awaited here.
+                None => Box::pin(async { tokens.replace(&tokens.held(), false).await }).await?,
+            })),
         }
     }
 
     /// Whether the callers' own credentials may go through.
     #[must_use]
     pub fn is_passthrough(&self) -> bool {
-        matches!(self.source, Source::Passthrough)
+        matches!(self.0, Source::Passthrough)
     }
 
-    /// What `/status` shows of it: kind, file, whether it could be read, how often it was replaced. Never what it is.
+    /// What `/status` shows of it: kind, whether it is there, how often it was replaced, what is wrong; of tokens also when
+    /// they expire and are got next. Never what it is.
     #[must_use]
     pub fn status(&self) -> serde_json::Value {
-        let kind = match &self.source {
-            Source::None => "none",
-            Source::Passthrough => "passthrough",
-            Source::File { scheme: Scheme::ApiKey, .. } => "api_key",
-            Source::File { scheme: Scheme::Basic { .. }, .. } => "basic",
-            Source::File { scheme: Scheme::Bearer, .. } => "bearer",
-        };
-        let Source::File { file, .. } = &self.source else { return serde_json::json!({ "kind": kind }) };
-        let held = self.current.load();
-        serde_json::json!({
-            "kind": kind,
-            "file": file,
-            "available": held.header.is_some(),
-            "generation": held.generation,
-            "problem": *self.problem.lock(),
-        })
+        match &self.0 {
+            Source::File(file) => file.status(),
+            Source::None => serde_json::json!({ "kind": "none" }),
+            Source::Oauth2(tokens) => tokens.status(),
+            Source::Passthrough => serde_json::json!({ "kind": "passthrough" }),
+        }
     }
 
     /// Whether a refusal may be mended, so that a copy of the head is worth keeping.
     #[must_use]
     pub fn can_be_replaced(&self) -> bool {
-        matches!(self.source, Source::File { .. })
+        matches!(self.0, Source::File(_) | Source::Oauth2(_))
     }
 
     /// The header as held, for the gateway's own calls to the cluster.
     #[must_use]
     pub fn held(&self) -> Arc<Held> {
-        self.current.load_full()
+        match &self.0 {
+            Source::File(file) => file.held(),
+            Source::Oauth2(tokens) => tokens.held(),
+            Source::None | Source::Passthrough => Arc::new(Held::nothing()),
+        }
     }
 
-    /// Replaces a refused credential; callers refused at the same generation share one reading.
+    /// Replaces a refused credential; callers refused at the same generation share one reading, or one call to the token
+    /// endpoint.
     ///
     /// # Errors
     ///
-    /// [`CredentialError::Rejected`] when the file still says what was refused.
+    /// [`CredentialError::Rejected`] when the file still says what was refused, or the endpoint refuses;
+    /// [`CredentialError::Transient`] when the endpoint does not answer.
     pub async fn replace(&self, refused: &Held) -> Result<Arc<Held>, CredentialError> {
-        let _turn = self.replacing.lock().await;
-        let current = self.current.load_full();
-        if current.generation != refused.generation {
-            return Ok(current); // another request replaced it while this one waited
+        match &self.0 {
+            Source::File(file) => file.replace(refused).await,
+            Source::Oauth2(tokens) => tokens.replace(refused, true).await,
+            Source::None | Source::Passthrough => Err(CredentialError::Rejected),
         }
-        self.renew();
-        let current = self.current.load_full();
-        if current.generation == refused.generation { Err(CredentialError::Rejected) } else { Ok(current) }
     }
 
-    /// Reads the file again; keeps what is held when the file says the same or cannot be read.
+    /// Reads a file again; keeps what is held when the file says the same or cannot be read. Of tokens nothing is done:
+    /// their files are read whenever the endpoint is asked.
     pub fn renew(&self) {
-        let Source::File { scheme, file } = &self.source else { return };
-        let current = self.current.load_full();
-        let problem = match read(scheme, file) {
-            Ok(header) if current.header.as_ref() == Some(&header) => None,
-            Ok(header) => {
-                self.current.store(Arc::new(Held { generation: current.generation + 1, header: Some(header) }));
-                None
-            }
-            Err(error) => Some(error.to_string()),
-        };
-        let mut last = self.problem.lock();
-        // A timer asks every few seconds: say it once.
-        if let Some(problem) = problem.as_ref().filter(|problem| last.as_ref() != Some(problem)) {
-            tracing::error!(file = %file.display(), problem, "the credential for the cluster cannot be read");
+        if let Source::File(file) = &self.0 {
+            file.renew();
         }
-        *last = problem;
+    }
+
+    /// Gets tokens, ahead of their expiry and when somebody waits for one, until `stop`. Runs on the control plane: a
+    /// refresh must not end with the request or the data thread that wanted it.
+    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        if let Source::Oauth2(tokens) = &self.0 {
+            tokens.watch(stop).await;
+        }
+    }
+
+    /// Returns when the first token is there, or why there is none yet is known.
+    pub async fn settle(&self) {
+        if let Source::Oauth2(tokens) = &self.0 {
+            tokens.settle().await;
+        }
     }
 }
 
@@ -233,87 +258,23 @@ impl Chosen {
 }
 
 impl Held {
+    fn nothing() -> Self {
+        Self { generation: 0, header: None, expires_at: None }
+    }
+
     /// The header value; marked sensitive.
     #[must_use]
     pub fn header(&self) -> Option<&HeaderValue> {
         self.header.as_ref()
+    }
+
+    fn is_good(&self, now: Instant) -> bool {
+        self.header.is_some() && self.expires_at.is_none_or(|at| now < at)
     }
 }
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Held").field("generation", &self.generation).finish_non_exhaustive()
-    }
-}
-
-fn read(scheme: &Scheme, file: &Path) -> std::io::Result<HeaderValue> {
-    let text = Zeroizing::new(std::fs::read_to_string(file)?);
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() {
-        return Err(std::io::Error::other("the file is empty"));
-    }
-    let header = Zeroizing::new(match scheme {
-        Scheme::ApiKey => format!("ApiKey {secret}"),
-        Scheme::Basic { username } => {
-            format!("Basic {}", STANDARD.encode(Zeroizing::new(format!("{username}:{secret}")).as_bytes()))
-        }
-        Scheme::Bearer => format!("Bearer {secret}"),
-    });
-    let mut value =
-        HeaderValue::from_str(&header).map_err(|_| std::io::Error::other("the file holds no single line of text"))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn basic(file: &Path) -> Credentials {
-        Credentials::new(&config::Credential::Basic { username: "gate".into(), password_file: file.into() })
-    }
-
-    #[test]
-    fn a_password_file_becomes_a_basic_header_that_does_not_print() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "s3cret\n").unwrap();
-        let credentials = basic(file.path());
-        let held = credentials.held();
-        assert_eq!(held.header().unwrap(), &format!("Basic {}", STANDARD.encode("gate:s3cret")));
-        let printed = format!("{credentials:?} {:?} {:?}", held, held.header());
-        assert!(!printed.contains("s3cret") && !printed.contains(&STANDARD.encode("gate:s3cret")), "{printed}");
-    }
-
-    #[tokio::test]
-    async fn a_changed_file_replaces_the_refused_credential_once_for_all() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "old").unwrap();
-        let credentials = basic(file.path());
-        let refused = credentials.held();
-        std::fs::write(file.path(), "new").unwrap();
-        let first = credentials.replace(&refused).await.unwrap();
-        let second = credentials.replace(&refused).await.unwrap();
-        assert_eq!((first.generation, second.generation), (2, 2));
-        assert_ne!(first.header(), refused.header());
-    }
-
-    #[tokio::test]
-    async fn an_unchanged_file_means_the_credential_is_rejected() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "same").unwrap();
-        let credentials = basic(file.path());
-        let refused = credentials.held();
-        assert!(matches!(credentials.replace(&refused).await, Err(CredentialError::Rejected)));
-    }
-
-    #[test]
-    fn a_file_that_vanishes_does_not_lose_what_is_held() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "kept").unwrap();
-        let credentials = basic(file.path());
-        drop(file);
-        credentials.renew();
-        assert!(credentials.held().header().is_some());
-        assert!(credentials.status()["problem"].is_string());
     }
 }

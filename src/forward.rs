@@ -26,6 +26,9 @@ pub enum ForwardError {
     /// The credential was renewed, but the body cannot be sent again: what was kept of it cannot be read. 503.
     #[error("the credential was renewed; send the request again")]
     BodyLost,
+    /// The client's body cannot be judged. What its judge says of it is told instead. 400.
+    #[error("the request body was refused while it came")]
+    BodyRefused,
     /// The client's body stalled. 408.
     #[error("the request body did not arrive in time")]
     BodyStalled,
@@ -121,6 +124,7 @@ fn refusal(error: &SendError, progress: Option<&Progress>) -> ForwardError {
     match progress.and_then(Progress::failure) {
         Some(Failure::ClientGone) => return ForwardError::ClientGone,
         Some(Failure::Lost) => return ForwardError::BodyLost,
+        Some(Failure::Refused) => return ForwardError::BodyRefused,
         Some(Failure::Stalled) => return ForwardError::BodyStalled,
         Some(Failure::TooLarge { limit }) => return ForwardError::BodyTooLarge { limit },
         None => {}

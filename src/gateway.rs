@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::Api,
-    authorize::{Asked, Authorizer, Permit},
+    authorize::{Asked, Authorizer, Judged, Permit},
     body::Body,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
@@ -23,9 +23,8 @@ use crate::{
     listener::{Handle, peer::Peer, watch::Activity},
     model::{Principal, Timestamp},
     path::{self, Route},
-    replay::{Outgoing, Replays},
+    replay::Replays,
     respond::{self, Rejection},
-    scan::{Merge, Refused},
     telemetry::{
         access::AccessLog,
         audit::Audit,
@@ -41,6 +40,7 @@ use crate::{
 pub mod answer;
 pub mod build;
 pub mod drain;
+mod merge;
 pub mod operator;
 mod recover;
 pub mod reload;
@@ -50,7 +50,6 @@ pub mod sidecar;
 pub mod signals;
 
 use answer::{Answer, Record, Source};
-use recover::Again;
 
 /// An answer of the cluster, and the connection that it still arrives on.
 type Received = (Response<Body>, Option<Lease>);
@@ -194,6 +193,7 @@ impl Door {
                         method: &parts.method,
                         uri: &parts.uri,
                         headers: &parts.headers,
+                        limit,
                     };
                     shared.authorizer.check(asked, unread, async |permit| self.ask(permit).await).await?
                 }
@@ -214,14 +214,18 @@ impl Door {
             return Err(CredentialError::UpstreamOpen.into());
         }
 
-        let refused = permit.take_refused();
+        let judged = permit.take_judged();
         if permit.has_read() {
             parts.headers.remove(header::CONTENT_ENCODING);
-            let length = http_body::Body::size_hint(unread).lower();
-            parts.headers.insert(header::CONTENT_LENGTH, length.into());
+            match http_body::Body::size_hint(unread).exact() {
+                Some(length) => drop(parts.headers.insert(header::CONTENT_LENGTH, length.into())),
+                None => drop(parts.headers.remove(header::CONTENT_LENGTH)),
+            }
         }
-        if let Some(refused) = &refused {
-            if matches!(unread, Body::Empty) {
+        if let Some(judged) = &judged {
+            if matches!(unread, Body::Empty)
+                && let Some(refused) = judged.take_refused()
+            {
                 return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
             }
             parts.headers.remove(header::ACCEPT_ENCODING); // the answer is read here
@@ -232,26 +236,21 @@ impl Door {
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
         self.site.identity.tell(&mut parts.headers, &permit, product, || self.core.wall(Instant::now()))?;
-        let credential = self.site.credentials.choose(&permit)?;
+        let credential = self.site.credentials.choose(&permit).await?;
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
         let head = forward::head(parts, &permit, &body);
-        // Kept only where a refusal may be mended.
-        let (body, again) = match &credential {
-            Chosen::Gateway(_) if self.site.credentials.can_be_replaced() => {
-                let (body, kept) = shared.replays.tee(body);
-                (body, Some(Again { credential: credential.clone(), head: head.clone(), kept, sent: Instant::now() }))
-            }
-            _ => (Outgoing::Plain(body), None),
-        };
+        let (body, again) = self.keep(&credential, &head, body);
         let (upload, progress) = Upload::new(body, limit, limits.idle_timeout);
         drop(limits);
         record.progress = progress;
 
         let patience = shared.upstream.request_timeout;
-        let mut answered = self.attempt(&permit, &credential, head.map(|()| upload), patience, record).await?;
+        let answered = self.attempt(&permit, &credential, head.map(|()| upload), patience, record).await;
+        let mut answered = answered.map_err(|error| whole(error.into(), judged.as_ref()))?;
         if answered.0.status() == StatusCode::UNAUTHORIZED {
-            answered = Box::pin(self.refused(&permit, again, answered, unread, record)).await?;
+            let again = Box::pin(self.refused(&permit, again, answered, unread, record)).await;
+            answered = again.map_err(|error| whole(error, judged.as_ref()))?;
         } else {
             drop(again); // frees what was kept
         }
@@ -259,31 +258,15 @@ impl Door {
             shared.authorizer.forget();
         }
         let delivered = self.deliver(answered, credential.provenance(), mode, &rewrite, record).await?;
-        match refused {
-            Some(refused) if delivered.status() == StatusCode::OK => Box::pin(self.merge(delivered, refused)).await,
+        match judged {
+            Some(judged) if delivered.status() == StatusCode::OK => Ok(merge::merge(delivered, &judged)?),
             _ => Ok(delivered),
         }
     }
 
-    /// Puts what was left out of a request into its answer.
-    async fn merge(&self, answered: Response<Answer>, refused: Refused) -> Result<Response<Answer>, Rejection> {
-        let (mut parts, answer) = answered.into_parts();
-        let patience = self.core.shared.upstream.request_timeout;
-        let whole = tokio::time::timeout(patience, http_body_util::Limited::new(answer, MERGED_BYTES).collect())
-            .await
-            .map_err(|_| forward::ForwardError::TimedOut)?
-            .map_err(|_| forward::ForwardError::Interrupted)?
-            .to_bytes();
-        let (mut merge, mut pieces) = (Merge::new(refused), Vec::new());
-        merge.push(&whole, &mut pieces);
-        let body = Bytes::from(pieces.concat());
-        parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
-        Ok(Response::from_parts(parts, Answer::new(Body::from(body), None)))
-    }
-
     /// Asks the cluster what the gateway itself wants to know.
     async fn ask(&self, permit: Permit) -> Option<Bytes> {
-        let credential = self.site.credentials.choose(&permit).ok()?;
+        let credential = self.site.credentials.choose(&permit).await.ok()?;
         let mut request =
             forward::head(Request::new(()).into_parts().0, &permit, &Body::Empty).map(|()| Upload::empty());
         if let Chosen::Gateway(held) = credential
@@ -399,6 +382,11 @@ impl Door {
     }
 }
 
+/// A body that was broken off is refused for what was wrong with it.
+fn whole(error: Rejection, judged: Option<&Judged>) -> Rejection {
+    judged.and_then(Judged::take_error).map_or(error, Rejection::from)
+}
+
 /// Reads on, for a while, what a refused client is still sending: a connection that is closed over unread bytes is
 /// reset, and the refusal may be lost with it.
 async fn linger(mut body: Body, activity: Rc<Activity>) {
@@ -441,8 +429,6 @@ impl Handle for Door {
     }
 }
 
-/// What the answer to a request may hold that is answered here in part.
-const MERGED_BYTES: usize = 256 * 1024 * 1024;
 const X_OPAQUE_ID: header::HeaderName = header::HeaderName::from_static("x-opaque-id");
 /// Names of some hundred thousand indices.
 const CATALOG_BYTES: u64 = 64 * 1024 * 1024;

@@ -39,6 +39,24 @@ pub struct Facts {
     pub in_time: bool,
 }
 
+impl Facts {
+    /// Of the answer to a request that was sent again. Nothing else matters then.
+    #[must_use]
+    pub fn of_second(status: StatusCode, provenance: Provenance) -> Self {
+        Self {
+            status,
+            provenance,
+            second: true,
+            moved: false,
+            renewable: false,
+            class: Class::Unknown,
+            needs_login: false,
+            replayable: false,
+            in_time: false,
+        }
+    }
+}
+
 /// What happens next.
 #[derive(Debug)]
 pub enum Next {

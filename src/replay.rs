@@ -18,7 +18,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
 use crate::{
@@ -26,8 +26,10 @@ use crate::{
     config::Reauthentication,
 };
 
+mod pieces;
 mod spool;
 
+use pieces::{Pieces, Reserved};
 use spool::{Reading, Spool};
 
 /// What all data threads keep, and how much they may.
@@ -73,7 +75,7 @@ pub struct Again {
     /// Bytes that are still in the file and in `pieces`.
     left: u64,
     rest: Body,
-    _reserved: Option<Reserved>,
+    _reserved: Reserved,
 }
 
 #[derive(Debug)]
@@ -104,22 +106,6 @@ enum Copy {
     Spool(Box<Spool>),
     /// Too long, no room, or the disk failed.
     Nothing,
-}
-
-/// Bytes in memory, in order.
-#[derive(Debug)]
-struct Pieces {
-    whole: VecDeque<Bytes>,
-    /// Small pieces together: each would hold the whole buffer that it was read into.
-    tail: BytesMut,
-    reserved: Reserved,
-}
-
-/// A share of [`Replays::total`], given back when it is dropped.
-#[derive(Debug)]
-struct Reserved {
-    replays: Arc<Replays>,
-    bytes: u64,
 }
 
 impl Replays {
@@ -155,7 +141,7 @@ impl Replays {
                 (Outgoing::Plain(Body::Full(bytes)), Kept(holding))
             }
             source => {
-                let copy = self.reserve(0).map_or(Copy::Nothing, |reserved| Copy::Memory(Pieces::new(reserved)));
+                let copy = Copy::Memory(Pieces::new(self));
                 let stream = Rc::new(RefCell::new(Some(Stream { source, copy, paused: false, reader: None })));
                 (Outgoing::Teed(Tee(Rc::clone(&stream))), Kept(Holding::Streamed(stream)))
             }
@@ -163,7 +149,7 @@ impl Replays {
     }
 
     fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reserved> {
-        let mut reserved = Reserved { replays: Arc::clone(self), bytes: 0 };
+        let mut reserved = Reserved::none(self);
         reserved.grow(bytes).then_some(reserved)
     }
 
@@ -306,7 +292,7 @@ impl Copy {
             *self = Self::Nothing;
         }
         if let Self::Memory(pieces) = self
-            && pieces.len() > pieces.reserved.replays.memory
+            && pieces.len() > pieces.replays().memory
         {
             *self = match std::mem::replace(self, Self::Nothing) {
                 Self::Memory(pieces) => {
@@ -318,62 +304,11 @@ impl Copy {
     }
 }
 
-impl Pieces {
-    fn new(reserved: Reserved) -> Self {
-        Self { whole: VecDeque::new(), tail: BytesMut::new(), reserved }
-    }
-
-    fn len(&self) -> u64 {
-        self.reserved.bytes
-    }
-
-    /// Keeps one more piece; `false` when there is no room for it.
-    fn push(&mut self, data: &Bytes) -> bool {
-        if !self.reserved.grow(data.len() as u64) {
-            return false;
-        }
-        if data.len() < SMALL {
-            self.tail.extend_from_slice(data);
-        } else {
-            self.close();
-            self.whole.push_back(data.clone());
-        }
-        true
-    }
-
-    fn concat(mut self) -> Vec<u8> {
-        self.close();
-        self.whole.make_contiguous().concat()
-    }
-
-    fn close(&mut self) {
-        if !self.tail.is_empty() {
-            self.whole.push_back(self.tail.split().freeze());
-        }
-    }
-}
-
-impl Reserved {
-    fn grow(&mut self, bytes: u64) -> bool {
-        let before = self.replays.held.fetch_add(bytes, Relaxed);
-        self.bytes += bytes;
-        // Whoever is refused is about to be dropped, and gives back what it has added.
-        before.saturating_add(bytes) <= self.replays.total
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        self.replays.held.fetch_sub(self.bytes, Relaxed);
-    }
-}
-
 impl Again {
-    fn new(reading: Option<Reading>, mut pieces: Pieces, spooled: u64, rest: Body) -> Self {
-        pieces.close();
+    fn new(reading: Option<Reading>, pieces: Pieces, spooled: u64, rest: Body) -> Self {
         let left = spooled + pieces.len();
-        let Pieces { whole, reserved, .. } = pieces;
-        Self { reading, pieces: whole, left, rest, _reserved: Some(reserved) }
+        let (pieces, reserved) = pieces.into_parts();
+        Self { reading, pieces, left, rest, _reserved: reserved }
     }
 
     fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
@@ -435,9 +370,6 @@ impl http_body::Body for Outgoing {
         }
     }
 }
-
-/// Below it a piece is copied.
-const SMALL: usize = 4096;
 
 #[cfg(test)]
 mod tests;

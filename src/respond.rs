@@ -77,6 +77,7 @@ impl From<BodyError> for Rejection {
         Self::Forward(match error {
             BodyError::Interrupted(_) => ForwardError::ClientGone,
             BodyError::Lost => ForwardError::BodyLost,
+            BodyError::Refused => ForwardError::BodyRefused,
             BodyError::Stalled => ForwardError::BodyStalled,
             BodyError::TooLarge { limit } => ForwardError::BodyTooLarge { limit },
         })
@@ -93,7 +94,9 @@ impl Rejection {
             | Self::CrossOrigin
             | Self::Identify(IdentifyError::RunAs { .. }) => (StatusCode::FORBIDDEN, SECURITY),
             Self::Authorize(AuthorizeError::Body(error)) => match **error {
-                BodyError::Interrupted(_) | BodyError::Lost => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),
+                BodyError::Interrupted(_) | BodyError::Lost | BodyError::Refused => {
+                    (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT)
+                }
                 BodyError::Stalled => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception"),
             },
@@ -134,6 +137,7 @@ impl Rejection {
             ) => (StatusCode::UNAUTHORIZED, SECURITY),
             Self::Identify(IdentifyError::Throttled { .. }) => (StatusCode::TOO_MANY_REQUESTS, SECURITY),
             Self::Authorize(AuthorizeError::Illegal(_))
+            | Self::Forward(ForwardError::BodyRefused)
             | Self::Framing(_)
             | Self::Identify(IdentifyError::Repeated { .. })
             | Self::Path(_) => (StatusCode::BAD_REQUEST, ILLEGAL_ARGUMENT),

@@ -322,7 +322,7 @@ mod tests {
         std::fs::write(&file, format!("{}\nhunter2", line(1))).unwrap();
         let error = MasterKeys::read(&file).unwrap_err();
         assert!(
-            matches!(error, MasterKeyError::Line { line: 2, .. }) && !format!("{error:?} {error}").contains("secret")
+            matches!(error, MasterKeyError::Line { line: 2, .. }) && !format!("{error:?} {error}").contains("hunter2")
         );
         std::fs::write(&file, "\n").unwrap();
         assert!(matches!(MasterKeys::read(&file), Err(MasterKeyError::None { .. })));

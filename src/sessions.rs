@@ -169,7 +169,8 @@ impl Sessions {
             next.generation += 1;
             next.state = SessionState::Active;
             next.lease = None;
-            if active {
+            // What is over stays so, whoever was waiting.
+            if active && next.over(now).is_none() {
                 self.note_activity(next, now);
             }
             true

@@ -84,7 +84,8 @@ fn judging_a_request_of_a_limited_caller_allocates_nothing() {
     let headers = HeaderMap::new();
     let judge = |target| {
         let uri = Uri::from_static(target);
-        let asked = Asked { principal: &caller, client: None, method: &Method::GET, uri: &uri, headers: &headers };
+        let asked =
+            Asked { principal: &caller, client: None, method: &Method::GET, uri: &uri, headers: &headers, limit: 0 };
         let mut body = Body::Empty;
         let mut checking = pin!(authorizer.check(asked, &mut body, async |_| None));
         let polled = checking.as_mut().poll(&mut Context::from_waker(Waker::noop()));

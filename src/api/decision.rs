@@ -46,6 +46,7 @@ pub(super) fn decide(
                 method: &method,
                 uri: &target,
                 headers: &parts.headers,
+                limit: 0,
             })
             .map_err(|error| Failure::Rejection(error.into()))?;
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         access::{self, Action},
         failure::Failure,
     },
-    authorize::{Asked, AuthorizeError, Permit},
+    authorize::{Asked, AuthorizeError, Explanation, Permit},
     body::Body,
     model::{KeyId, Principal},
     path,
@@ -41,6 +41,27 @@ struct Question {
 enum Other {
     ApiKey { id: KeyId },
     Username(String),
+}
+
+/// The answer.
+#[derive(Serialize)]
+struct Explained {
+    user: Value,
+    #[serde(flatten)]
+    explanation: Explanation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<Refused>,
+}
+
+/// What the request would be answered.
+#[derive(Serialize)]
+struct Refused {
+    status: u16,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    reason: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    granted_by_any_of: Vec<Box<str>>,
 }
 
 impl Api {
@@ -74,18 +95,22 @@ impl Api {
             Value::String(lines) => Body::from(lines),
             body => Body::from(body.to_string()),
         };
-        let asked = Asked { principal: &principal, client: None, method: &method, uri: &target, headers: &headers };
+        let asked = Asked {
+            principal: &principal,
+            client: None,
+            method: &method,
+            uri: &target,
+            headers: &headers,
+            limit: u64::MAX,
+        };
         let explanation = self.authorizer.explain(asked, body, ask).await;
-        let mut answer = json!(explanation);
-        answer["user"] = json!({
-            "username": principal.identity.username,
-            "roles": principal.identity.roles,
-            "api_key": principal.api_key,
-        });
-        if let Some(refusal) = explanation.refusal {
-            answer["refused"] = shown(refusal);
-        }
-        Ok(Reply::ok(answer))
+        let Principal { identity, api_key, .. } = &*principal;
+        let answer = Explained {
+            user: json!({ "username": identity.username, "roles": identity.roles, "api_key": api_key }),
+            refused: explanation.refusal.clone().map(Refused::from),
+            explanation,
+        };
+        Ok(Reply::ok(json!(answer)))
     }
 
     async fn other(&self, other: &Other) -> Result<Arc<Principal>, Failure> {
@@ -119,19 +144,16 @@ fn target(question: &Question) -> Result<(Method, Uri), Exception> {
     }
 }
 
-/// What the request would be answered.
-fn shown(refusal: AuthorizeError) -> Value {
-    let missing = match &refusal {
-        AuthorizeError::Denied(denied) => Some(denied.granting.split(',').map(Value::from).collect::<Vec<_>>()),
-        _ => None,
-    };
-    let rejection = Rejection::from(refusal);
-    let (status, kind) = rejection.wire();
-    let mut shown = json!({ "status": status.as_u16(), "type": kind, "reason": rejection.to_string() });
-    if let Some(missing) = missing {
-        shown["granted_by_any_of"] = missing.into();
+impl From<AuthorizeError> for Refused {
+    fn from(refusal: AuthorizeError) -> Self {
+        let granted_by_any_of = match &refusal {
+            AuthorizeError::Denied(denied) => denied.granting.split(',').map(Into::into).collect(),
+            _ => Vec::new(),
+        };
+        let rejection = Rejection::from(refusal);
+        let (status, kind) = rejection.wire();
+        Self { status: status.as_u16(), kind, reason: rejection.to_string(), granted_by_any_of }
     }
-    shown
 }
 
 const OTHERS: Action = Action::named("cluster:admin/xpack/security/user/list_privileges");

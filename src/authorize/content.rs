@@ -1,7 +1,7 @@
 //! What a body names, judged: it goes on as it came, without what is refused of it, or not at all (API page sections 14.2
 //! and 14.5).
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, cell::Cell, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -20,8 +20,8 @@ use crate::{
     body::{Body, BodyError},
     model::{Principal, Timestamp},
     scan::{
-        self, AliasAction, AliasBody, AliasVerb, Bulk, Creation, Document, DocumentKind, Documents, Inflate, Item,
-        Judgement, Language, Mapping, Mention, Mentions, Op, Purpose, Refusal, Refused, Reindex, ScanError, SearchItem,
+        self, AliasAction, AliasBody, AliasVerb, Creation, Document, DocumentKind, Documents, Inflate, Item, Judgement,
+        Language, Mapping, Mention, Mentions, Op, Purpose, Refusal, Refused, Reindex, ScanError, SearchItem,
         SearchJudgement, Searches, Sources,
     },
 };
@@ -40,38 +40,49 @@ pub(super) struct Judge<'a> {
     pub(super) route: &'a Route,
     /// What the path names.
     pub(super) index: &'a str,
-    pub(super) catalog: &'a Catalog,
+    /// What exists, where it was asked. What needs it then is [`AuthorizeError::Unresolved`].
+    pub(super) catalog: Option<&'a Catalog>,
     pub(super) now: Timestamp,
     pub(super) notes: &'a Notes,
+}
+
+/// How a body that is read is packed.
+///
+/// # Errors
+///
+/// [`AuthorizeError::Illegal`]: not JSON, or packed in another way.
+pub(super) fn is_gzip(headers: &HeaderMap) -> Result<bool, AuthorizeError> {
+    let illegal = |text: &str| Err(AuthorizeError::Illegal(text.into()));
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let is_json = kinds.next().and_then(|kind| kind.to_str().ok()).is_some_and(scan::is_json) && kinds.next().is_none();
+    if !is_json {
+        return illegal("the body of this request is read as JSON only");
+    }
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    match (encodings.next().map(http::HeaderValue::as_bytes), encodings.next()) {
+        (None | Some(b"identity"), None) => Ok(false),
+        (Some(b"gzip" | b"x-gzip"), None) => Ok(true),
+        _ => illegal("the body of this request is read plain or as gzip only"),
+    }
 }
 
 /// Reads a body whole, inflated.
 ///
 /// # Errors
 ///
-/// [`AuthorizeError`]: not JSON, or larger than is read for a limited caller.
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, AuthorizeError> {
-    let illegal = |text: &str| AuthorizeError::Illegal(text.into());
-    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
-    let is_json = kinds.next().and_then(|kind| kind.to_str().ok()).is_some_and(scan::is_json) && kinds.next().is_none();
-    if !is_json {
-        return Err(illegal("the body of this request is read as JSON only"));
-    }
+/// [`AuthorizeError`]: not gzip as said, or larger than is read for a limited caller.
+pub(super) async fn read(gzip: bool, body: Body) -> Result<Bytes, AuthorizeError> {
     let whole = tokio::time::timeout(PATIENCE, body.read(LONGEST as u64)).await;
     let whole = whole.unwrap_or(Err(BodyError::Stalled)).map_err(Arc::new)?;
-    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
-    match (encodings.next().map(http::HeaderValue::as_bytes), encodings.next()) {
-        (None | Some(b"identity"), None) => Ok(whole),
-        (Some(b"gzip" | b"x-gzip"), None) => {
-            let (mut inflate, mut plain) = (Inflate::new(LONGEST), Vec::new());
-            inflate
-                .push(&whole, &mut plain)
-                .and_then(|()| inflate.finish(&mut plain))
-                .map_err(|e| illegal(&e.to_string()))?;
-            Ok(plain.concat().into())
-        }
-        _ => Err(illegal("the body of this request is read plain or as gzip only")),
+    if !gzip {
+        return Ok(whole);
     }
+    let (mut inflate, mut plain) = (Inflate::new(LONGEST), Vec::new());
+    inflate
+        .push(&whole, &mut plain)
+        .and_then(|()| inflate.finish(&mut plain))
+        .map_err(|error| AuthorizeError::Illegal(error.to_string().into()))?;
+    Ok(plain.concat().into())
 }
 
 impl Judge<'_> {
@@ -95,7 +106,6 @@ impl Judge<'_> {
                     self.alias_action(&action)?;
                 }
             }
-            "bulk" => return self.bulk(&body),
             "create" | "rollover" => {
                 self.creation(&Creation::read(&body).map_err(|error| self.unread(&error))?)?;
             }
@@ -210,7 +220,8 @@ impl Judge<'_> {
         for action in ["indices:data/write/index", BULK_SHARD, op] {
             self.covered(action, &destination.text)?;
         }
-        if self.catalog.get(&destination.text).is_none() {
+        let creates = narrow::covers(&self.principal.privileges, &[AUTO_CREATE], &destination.text);
+        if !creates && self.known()?.get(&destination.text).is_none() {
             self.covered(AUTO_CREATE, &destination.text)?;
         }
         self.mentions(&reindex.mentions)
@@ -224,18 +235,8 @@ impl Judge<'_> {
         self.mentions(&sources.mentions)
     }
 
-    fn bulk(&self, body: &Bytes) -> Result<Left, AuthorizeError> {
-        let mut bulk = Bulk::new(Some(self.index).filter(|index| !index.is_empty()));
-        let mut passed = Vec::new();
-        let judged = bulk.push(body, &mut |item| self.item(item), &mut passed);
-        let refused = judged.and_then(|()| bulk.finish()).map_err(|error| self.unread(&error))?;
-        let body =
-            if refused.is_empty() { Some(body.clone()) } else { (!passed.is_empty()).then(|| passed.concat().into()) };
-        Ok(Left { body, refused: Some(refused) })
-    }
-
     /// One write of a bulk.
-    fn item(&self, item: &Item<'_>) -> Judgement {
+    pub(super) fn item(&self, item: &Item<'_>) -> Judgement {
         match self.write(item) {
             Ok(action) => {
                 self.notes.mentioned(action, item.index, true);
@@ -256,8 +257,8 @@ impl Judge<'_> {
         let Ok(name) = date_math::resolve(item.index, self.now) else {
             return Err((BULK_SHARD, item.index.into()));
         };
-        let missing = self.catalog.get(&name).is_none();
-        if missing && action != DELETE && !self.allows(AUTO_CREATE, &name) {
+        let exists = || self.catalog.is_some_and(|catalog| catalog.get(&name).is_some());
+        if action != DELETE && !self.allows(AUTO_CREATE, &name) && !exists() {
             return Err((AUTO_CREATE, name));
         }
         let moves = item.pipeline.is_some_and(|pipeline| pipeline != "_none");
@@ -269,32 +270,43 @@ impl Judge<'_> {
 
     fn documents(&self, kind: DocumentKind, action: &'static str, body: &[u8]) -> Result<Left, AuthorizeError> {
         let default = Some(self.index).filter(|index| !index.is_empty());
+        let lacks = Cell::new(false);
         let judged = Documents::judge(kind, body, default, &mut |document: &Document<'_>| {
             let Ok(name) = date_math::resolve(document.index, self.now) else {
                 return self.denied(action, document.index);
             };
             if self.allows(action, &name) {
                 self.notes.mentioned(action, document.index, true);
-                Judgement::Pass
-            } else if self.catalog.get(&name).is_none() {
+                return Judgement::Pass;
+            }
+            lacks.set(lacks.get() || self.catalog.is_none());
+            if self.catalog.is_some_and(|catalog| catalog.get(&name).is_none()) {
                 Judgement::Refuse(Refusal::NotFound)
             } else {
                 self.denied(action, &name)
             }
         });
+        if lacks.get() {
+            return Err(AuthorizeError::Unresolved);
+        }
         let documents = judged.map_err(|error| self.unread(&error))?;
         Ok(Left { body: documents.body.map(|body| body.into_owned().into()), refused: Some(documents.refused) })
     }
 
     fn searches(&self, body: &[u8]) -> Result<Left, AuthorizeError> {
+        let lacks = Cell::new(false);
         let searches = Searches::judge(body, &mut |item| {
             self.one_search(item).unwrap_or_else(|error| {
+                lacks.set(lacks.get() || matches!(error, AuthorizeError::Unresolved));
                 SearchJudgement::Refuse(match error {
                     AuthorizeError::NoSuchIndex(_) => Refusal::NotFound,
                     error => Refusal::Denied(error.to_string().into()),
                 })
             })
         });
+        if lacks.get() {
+            return Err(AuthorizeError::Unresolved);
+        }
         let searches = searches.map_err(|error| self.unread(&error))?;
         Ok(Left { body: searches.body.map(|body| body.into_owned().into()), refused: Some(searches.refused) })
     }
@@ -324,7 +336,7 @@ impl Judge<'_> {
             expand,
         };
         let narrowing =
-            Narrowing { principal: self.principal, actions: &[SEARCH], options, catalog: Some(self.catalog) };
+            Narrowing { principal: self.principal, actions: &[SEARCH], options, catalog: Some(self.known()?) };
         let left = narrowing.narrow(&expression)?;
         Ok(SearchJudgement::Narrow(if left.is_empty() { vec!["*".to_owned(), "-*".to_owned()] } else { left }))
     }
@@ -343,10 +355,21 @@ impl Judge<'_> {
         AuthorizeError::everything(self.principal, self.route.action())
     }
 
+    fn known(&self) -> Result<&Catalog, AuthorizeError> {
+        self.catalog.ok_or(AuthorizeError::Unresolved)
+    }
+
     fn unread(&self, error: &ScanError) -> AuthorizeError {
+        AuthorizeError::unread(self.principal, self.route, error)
+    }
+}
+
+impl AuthorizeError {
+    /// A body that cannot be judged.
+    pub(super) fn unread(principal: &Principal, route: &Route, error: &ScanError) -> Self {
         match error {
-            ScanError::Opaque(_) => self.everything(),
-            error => AuthorizeError::Illegal(error.to_string().into()),
+            ScanError::Opaque(_) => Self::everything(principal, route.action()),
+            error => Self::Illegal(error.to_string().into()),
         }
     }
 }
@@ -357,4 +380,4 @@ const MORE: &str = "Adding an alias is not allowed when the alias has more permi
 /// Bytes that are read of one body.
 const LONGEST: usize = 32 * 1024 * 1024;
 /// In which a body that is read must have come: while it comes, it is held.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);

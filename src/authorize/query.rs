@@ -20,8 +20,8 @@ pub(super) struct Query<'a> {
     pub(super) op_type: Option<Cow<'a, str>>,
     /// `format`.
     pub(super) format: Option<Cow<'a, str>>,
-    /// Whether parts of the answer are chosen.
-    pub(super) filter_path: bool,
+    /// `filter_path`: which parts of the answer are wanted.
+    pub(super) filter_path: Option<Cow<'a, str>>,
     /// `help`.
     pub(super) help: Option<Cow<'a, str>>,
     /// Whether something stands in it that names what this module does not read: a body, a pipeline, a context.
@@ -43,10 +43,7 @@ impl<'a> Query<'a> {
                 "expand_wildcards" => &mut query.expand_wildcards,
                 "op_type" => &mut query.op_type,
                 "format" => &mut query.format,
-                "filter_path" => {
-                    query.filter_path = true;
-                    continue;
-                }
+                "filter_path" => &mut query.filter_path,
                 "help" => &mut query.help,
                 other => {
                     if let Some(known) = OPAQUE.iter().find(|known| **known == other)

@@ -3,14 +3,15 @@
 //! Words of a path match undecoded, as the cluster matches them. Of several lines that match, the one whose words stand
 //! first counts, and a line without the method is none: so the cluster's own router chooses too.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use http::Method;
 
 /// All routes, as a tree of path segments.
 #[derive(Default)]
 pub(super) struct Routes {
-    routes: Box<[Route]>,
+    /// Shared with what judges a body while it goes on.
+    routes: Box<[Arc<Route>]>,
     root: Node,
 }
 
@@ -118,12 +119,12 @@ impl Routes {
             routes.push(route);
         }
         place_indices(&mut routes);
-        Ok(Self { routes: routes.into(), root })
+        Ok(Self { routes: routes.into_iter().map(Arc::new).collect(), root })
     }
 
     /// What a request means, if the table knows.
     #[must_use]
-    pub(super) fn find(&self, method: &Method, path: &str) -> Option<&Route> {
+    pub(super) fn find(&self, method: &Method, path: &str) -> Option<&Arc<Route>> {
         self.routes.get(self.root.find(method, segments(path))?)
     }
 }

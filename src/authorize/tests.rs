@@ -39,7 +39,8 @@ fn asked(principal: &Principal, method: &str, target: &str, body: &str) -> Resul
     let authorizer = Authorizer::new(Audit::off(), Clock::anchored(Timestamp::from_millis(1_795_557_253_007)));
     let (principal, method, uri) = (Arc::new(principal.clone()), method.parse().unwrap(), target.parse().unwrap());
     let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, "application/json".parse().unwrap())]);
-    let asked = Asked { principal: &principal, client: None, method: &method, uri: &uri, headers: &headers };
+    let asked =
+        Asked { principal: &principal, client: None, method: &method, uri: &uri, headers: &headers, limit: 1 << 20 };
     let mut body = Body::from(body.to_owned());
     let answer = async |permit: Permit| {
         assert_eq!(permit.target().unwrap(), CATALOG);
@@ -356,7 +357,14 @@ fn backing_indices_are_covered_by_their_data_stream() {
 fn a_cluster_that_does_not_answer_opens_nothing() {
     let authorizer = Authorizer::new(Audit::off(), Clock::system());
     let (principal, method, uri) = (Arc::new(holder(&["a1"], &["read"])), Method::GET, Uri::from_static("/_search"));
-    let asked = Asked { principal: &principal, client: None, method: &method, uri: &uri, headers: &HeaderMap::new() };
+    let asked = Asked {
+        principal: &principal,
+        client: None,
+        method: &method,
+        uri: &uri,
+        headers: &HeaderMap::new(),
+        limit: 1 << 20,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let refused = runtime.block_on(authorizer.check(asked, &mut Body::Empty, async |_| None)).unwrap_err();
     assert!(matches!(refused, AuthorizeError::Unresolved));
@@ -438,7 +446,14 @@ fn another_proxy_may_pass_on_what_needs_no_other_words() {
     let may = |caller: Principal, method: Method, target: &'static str| {
         let (principal, uri) = (Arc::new(caller), Uri::from_static(target));
         let headers = HeaderMap::new();
-        let asked = Asked { principal: &principal, client: None, method: &method, uri: &uri, headers: &headers };
+        let asked = Asked {
+            principal: &principal,
+            client: None,
+            method: &method,
+            uri: &uri,
+            headers: &headers,
+            limit: 1 << 20,
+        };
         authorizer.check_as_it_is(asked).is_ok()
     };
     assert!(may(holder(&["a1"], &["read"]), Method::GET, "/a1/_doc/1"));

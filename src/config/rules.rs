@@ -67,10 +67,8 @@ pub(super) fn unsupported(config: &Config) -> Vec<Problem> {
         .map(|(index, listener)| (format!("listeners.{index}"), listener.credential.as_ref()));
     let upstream = ("upstream".to_owned(), Some(&config.upstream.credential));
     for (path, credential) in credentials.chain([upstream]) {
-        match credential {
-            Some(Credential::Oauth2(_)) => refuse(format!("{path}.credential.kind"), "credential `oauth2`"),
-            Some(Credential::Session { .. }) => refuse(format!("{path}.credential.kind"), "credential `session`"),
-            _ => {}
+        if let Some(Credential::Session { .. }) = credential {
+            refuse(format!("{path}.credential.kind"), "credential `session`");
         }
     }
     for (index, listener) in config.listeners.iter().enumerate() {

@@ -131,7 +131,6 @@ mod tests {
             json!({"access_token": "two words"}),
             json!({"access_token": "a\r\nx-evil: 1"}),
             json!({"access_token": "a", "token_type": "DPoP"}),
-            json!(["a"]),
         ] {
             assert_eq!(read(&answer).unwrap_err(), NoToken, "{answer}");
         }

@@ -14,7 +14,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::{
-    body::{Body, BodyError},
+    body::{Body, BodyError, Filter, Filtered},
     gateway::Core,
     listener::{peer::Peer, watch::Activity},
     model::Principal,
@@ -86,6 +86,14 @@ impl Answer {
     #[must_use]
     pub fn new(body: Body, lease: Option<Lease>) -> Self {
         Self { body, sent: 0, finished: false, offered: false, lease, record: None }
+    }
+
+    /// The same through a filter.
+    #[must_use]
+    pub fn filtered(mut self, filter: Box<dyn Filter>) -> Self {
+        let body = std::mem::take(&mut self.body);
+        self.body = Body::Filtered(Box::new(Filtered::new(body, filter)));
+        self
     }
 
     /// Attaches what is to be recorded at the end.

@@ -10,7 +10,7 @@ use crate::{
     authorize::Authorizer,
     clock::Clock,
     config::{Config, Listener, Realm, Shape, StoreConfig, StoreUrl},
-    credential::Credentials,
+    credential::{Credentials, Means},
     forward::identity::{Identity, KeyError},
     gateway::{Shared, Site},
     identify::{RealmError, Realms, Registers, cache::Revocations},
@@ -171,7 +171,16 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         compatibility: config.upstream.compatibility,
         limits,
     });
-    let credentials = Arc::new(Credentials::new(&config.upstream.credential));
+    let sessions = Arc::new(Sessions::new(
+        store.clone(),
+        master_keys.clone(),
+        clock.clone(),
+        config.sessions.clone(),
+        config.invalidation.claim_ttl,
+        revocations.announce(),
+    ));
+    let means = Means { config, clock, metrics: &shared.metrics, sessions: &sessions };
+    let credentials = Arc::new(Credentials::new(&config.upstream.credential, &means));
     let sites = config.listeners.iter().zip(identities).map(|(listener, identity)| {
         let tls = listener
             .ssl
@@ -184,21 +193,13 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             credentials: listener
                 .credential
                 .as_ref()
-                .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own))),
+                .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own, &means))),
             identity,
             hosts: listener.hosts.clone(),
         };
         Ok((Arc::new(site), tls.map(Arc::new)))
     });
     let sites = sites.collect::<Result<_, StartError>>()?;
-    let sessions = Arc::new(Sessions::new(
-        store.clone(),
-        master_keys.clone(),
-        clock.clone(),
-        config.sessions.clone(),
-        config.invalidation.claim_ttl,
-        revocations.announce(),
-    ));
     Ok(Built {
         shared,
         sites,
@@ -231,6 +232,12 @@ impl Built {
         let password = password.ok_or(StartError::NoBootstrapPassword)?;
         self.users.bootstrap(&password).await.map_err(StartError::Users)?;
         Ok(())
+    }
+
+    /// Every credential once: the common one, then those that listeners have of their own.
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credentials>> {
+        let own = self.sites.iter().map(|(site, _)| &site.credentials);
+        std::iter::once(&self.credentials).chain(own.filter(|own| !Arc::ptr_eq(own, &self.credentials)))
     }
 
     /// The `Authorization` that probes show the cluster. None where callers pass through: a probe must then learn

@@ -97,16 +97,7 @@ impl View for Operator {
             Product::Elasticsearch => "elasticsearch",
             Product::Opensearch => "opensearch",
         };
-        let credentials: Vec<_> = std::iter::once(&self.built.credentials)
-            .chain(
-                self.built
-                    .sites
-                    .iter()
-                    .map(|(site, _)| &site.credentials)
-                    .filter(|own| !Arc::ptr_eq(own, &self.built.credentials)),
-            )
-            .map(|credentials| credentials.status())
-            .collect();
+        let credentials: Vec<_> = self.built.credentials().map(|credentials| credentials.status()).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_ms": u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -10,7 +10,7 @@ use crate::{
     credential::{Chosen, CredentialError, Credentials},
     forward::ForwardError,
     reauthenticate::{self, Class, Facts, Next, Unrenewed, classify, classify::PEEK},
-    replay::Kept,
+    replay::{Kept, Outgoing},
     respond::{Reason, Rejection},
     upstream::{
         client::Lease,
@@ -20,11 +20,11 @@ use crate::{
 
 /// What is kept of a request whose credential can be renewed.
 pub(super) struct Again {
-    pub(super) credential: Chosen,
-    pub(super) head: Request<()>,
-    pub(super) kept: Kept,
+    credential: Chosen,
+    head: Request<()>,
+    kept: Kept,
     /// When it was first sent.
-    pub(super) sent: Instant,
+    sent: Instant,
 }
 
 /// A 401, and what it is about.
@@ -37,6 +37,18 @@ struct Refusal {
 }
 
 impl Door {
+    /// Keeps what a second attempt needs, where a refusal may be mended; elsewhere nothing is copied.
+    pub(super) fn keep(&self, credential: &Chosen, head: &Request<()>, body: Body) -> (Outgoing, Option<Again>) {
+        match credential {
+            Chosen::Gateway(_) if self.site.credentials.can_be_replaced() => {
+                let (body, kept) = self.core.shared.replays.tee(body);
+                let (credential, head, sent) = (credential.clone(), head.clone(), Instant::now());
+                (body, Some(Again { credential, head, kept, sent }))
+            }
+            Chosen::Client | Chosen::Gateway(_) | Chosen::None => (Outgoing::Plain(body), None),
+        }
+    }
+
     /// Judges a 401 and does what the judgement says. `unread` gets what a client still sends that is not sent on.
     pub(super) async fn refused(
         &self,
@@ -48,11 +60,11 @@ impl Door {
     ) -> Result<Received, Rejection> {
         let metrics = &self.core.shared.metrics;
         let Some(again) = again else {
+            metrics.upstream_401("not_ours");
             if self.site.identity.signs(permit) {
                 metrics.upstream_credential_rejected();
                 return Err(CredentialError::Rejected.into()); // another token would be signed with the same key
             }
-            metrics.upstream_401("not_ours");
             return Ok(answered); // D4, D6
         };
         again.kept.pause();
@@ -137,17 +149,7 @@ impl Door {
         drop(limits);
         record.progress = progress;
         let answered = self.attempt(permit, &fresh, again.head.map(|()| upload), patience, record).await?;
-        let facts = Facts {
-            status: answered.0.status(),
-            provenance: fresh.provenance(),
-            second: true,
-            moved: false,
-            renewable: true,
-            class: Class::Unknown,
-            needs_login: false,
-            replayable: false,
-            in_time: false,
-        };
+        let facts = Facts::of_second(answered.0.status(), fresh.provenance());
         if facts.status == StatusCode::UNAUTHORIZED {
             self.core.shared.metrics.reauthentication(provider(&fresh), "retry_rejected");
         }

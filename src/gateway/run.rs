@@ -50,12 +50,21 @@ pub async fn run(
     }
     tasks.spawn(admin::serve(socket, Arc::clone(&operator), metrics, stop.clone()));
 
+    for credentials in built.credentials() {
+        tasks.spawn(Arc::clone(credentials).watch(stop.clone()));
+    }
     let credential: health::ProbeCredential = {
         let built = Arc::clone(&built);
         Arc::new(move || built.probe_credential())
     };
     tokio::select! {
-        () = health::probe_all(&built.shared.upstream, &credential) => {}
+        () = async {
+            // The first request finds a token, unless the endpoint keeps silent.
+            for credentials in built.credentials() {
+                credentials.settle().await;
+            }
+            health::probe_all(&built.shared.upstream, &credential).await;
+        } => {}
         () = end(&mut signals) => return Ok(Drained::Clean),
     }
     let serving = Serving::start(&built, &config, data_threads())?;

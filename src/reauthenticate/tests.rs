@@ -114,7 +114,7 @@ fn d15_otherwise_the_token_is_renewed_and_the_request_sent_again() {
 #[test]
 fn f1_f2_the_answer_to_the_request_that_was_sent_again_is_the_clients() {
     for status in [StatusCode::OK, StatusCode::NOT_FOUND, StatusCode::UNAUTHORIZED] {
-        assert!(matches!(decide(Facts { status, second: true, ..facts() }), Next::Deliver));
+        assert!(matches!(decide(Facts::of_second(status, Provenance::Session)), Next::Deliver));
     }
 }
 

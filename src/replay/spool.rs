@@ -59,12 +59,12 @@ enum Writing {
 impl Spool {
     /// Begins a file with what memory held; none where no file may be made.
     pub(super) fn begin(pieces: Pieces) -> Option<Self> {
-        let replays = Arc::clone(&pieces.reserved.replays);
+        let replays = Arc::clone(pieces.replays());
         if pieces.len() > replays.spool {
             return None;
         }
         let keys = MasterKeys::ephemeral();
-        let pending = Pieces::new(replays.reserve(0)?);
+        let pending = Pieces::new(&replays);
         let (spooled, folder) = (pieces.len(), replays.folder.clone());
         let file = Writing::start(move || tempfile::tempfile_in(folder), &keys, 0, pieces);
         Some(Self { replays, keys, lengths: Vec::new(), spooled, pending, file, patience: None })
@@ -89,9 +89,9 @@ impl Spool {
         };
         self.patience = None;
         self.replays.spooled(&written.as_ref().map(|_| ()).map_err(|error| error.kind().into()));
-        let (Ok(written), Some(reserved)) = (written, self.replays.reserve(0)) else { return Poll::Ready(false) };
+        let Ok(written) = written else { return Poll::Ready(false) };
         self.lengths.extend(written);
-        let pieces = std::mem::replace(&mut self.pending, Pieces::new(reserved));
+        let pieces = std::mem::replace(&mut self.pending, Pieces::new(&self.replays));
         self.spooled += pieces.len();
         let Writing::Idle(file) = std::mem::replace(&mut self.file, Writing::Failed) else {
             return Poll::Ready(false);

@@ -80,6 +80,12 @@ impl Merge {
         emit(piece, kept, piece.len(), answer);
     }
 
+    /// Whether all that was left out stands in the answer: not, where the cluster's has no list of items.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.written == self.refused.len()
+    }
+
     /// Steps over the inside of an item, where nothing but its end matters: how many bytes that is.
     fn item(&mut self, rest: &[u8]) -> usize {
         let (mut depth, mut string) = (self.depth, self.string);

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     model::RealmRef,
     secret,
-    store::{memory::Memory, postgres::Postgres, sqlite::Sqlite},
+    store::{Follower, memory::Memory, postgres::Postgres, sqlite::Sqlite},
 };
 
 mod interleavings;
@@ -397,6 +397,51 @@ async fn sessions_outlive_the_rotation_of_the_master_key_and_end_with_its_remova
     pass(Duration::from_hours(9)).await;
     assert_eq!(gateway.sessions.sweep().await.unwrap(), 3);
     assert_eq!(gateway.sessions.counts().await.unwrap(), Counts { revocations: 4, ..Counts::default() });
+}
+
+/// Another replica, as it hears of changes.
+#[derive(Default)]
+struct Replica {
+    heard: Mutex<Vec<Change>>,
+    first: Notify,
+}
+
+impl Follower for Replica {
+    fn change(&self, change: &Change) {
+        self.heard.lock().push(change.clone());
+    }
+
+    fn change_all(&self) {}
+
+    fn hear(&self, _: Timestamp) {
+        self.first.notify_one();
+    }
+
+    fn lose(&self) {}
+}
+
+#[tokio::test]
+async fn other_replicas_hear_at_once_of_the_end_and_of_nothing_else() {
+    let Some(url) = crate::store::tests::database().await else { return };
+    let here = AnyStore::Postgres(Arc::new(Postgres::open(&url).await.unwrap()));
+    let there = Postgres::open(&url).await.unwrap();
+    let replica = Arc::new(Replica::default());
+    let follower = Arc::clone(&replica);
+    let following = tokio::spawn(async move { there.follow(&*follower, &Clock::system()).await });
+    replica.first.notified().await;
+    let gateway = Gateway::over(here, MasterKeys::ephemeral(), limits(None));
+    let (_, session) = gateway.open("jack").await;
+    let leased = gateway.sessions.lease(&session, "a", at(1)).await.unwrap().unwrap();
+    stored(gateway.sessions.publish(&leased, pair("a2"), true).await.unwrap());
+    gateway.sessions.end(&session.id, Reason::Logout).await.unwrap();
+    let heard = async {
+        while replica.heard.lock().is_empty() {
+            replica.first.notified().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_millis(900), heard).await.unwrap();
+    assert_eq!(*replica.heard.lock(), [Change::Session(session.id.0)]);
+    following.abort();
 }
 
 /// A store of each kind that there is here, and what must live as long.

@@ -215,7 +215,7 @@ fn session(number: u8, created_at: u64) -> SessionRecord {
 fn next(session: &SessionRecord) -> SessionRecord {
     let (version, generation) = (session.version + 1, session.generation + 1);
     let content = [session.id[0], u8::try_from(generation).unwrap()].into();
-    SessionRecord { version, generation, content, ..session.clone() }
+    SessionRecord { generation, version, content, ..session.clone() }
 }
 
 /// What an owner makes of its keys now.

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -42,6 +43,7 @@ pub struct Metrics {
     refusals: Mutex<BTreeMap<&'static str, u64>>,
     /// By provider and outcome. Both sets are closed.
     reauthentications: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    refreshes: Mutex<Histogram>,
     lost_lines: Mutex<Vec<(&'static str, Arc<AtomicU64>)>>,
     gauges: Mutex<Vec<Gauge>>,
 }
@@ -82,6 +84,7 @@ impl Metrics {
             authentications: Mutex::default(),
             refusals: Mutex::default(),
             reauthentications: Mutex::default(),
+            refreshes: Mutex::default(),
             lost_lines: Mutex::default(),
             gauges: Mutex::default(),
         })
@@ -177,6 +180,11 @@ impl Metrics {
         *self.reauthentications.lock().entry((provider, outcome)).or_default() += 1;
     }
 
+    /// A token endpoint was asked, whatever it answered.
+    pub fn refreshed(&self, time: Duration) {
+        self.refreshes.lock().record(time);
+    }
+
     fn host(&self, name: &str) -> Option<&Host> {
         self.hosts.iter().find(|host| host.name == name)
     }
@@ -237,15 +245,13 @@ impl Metrics {
             page,
             "searchgate_request_duration_seconds",
             "First byte of a request to last byte of its answer.",
-            &cores,
-            |core| &core.duration,
+            cores.iter().map(|core| &core.duration),
         );
         histogram(
             page,
             "searchgate_upstream_response_seconds",
             "First byte of a request to first byte of the answer of the cluster.",
-            &cores,
-            |core| &core.upstream_duration,
+            cores.iter().map(|core| &core.upstream_duration),
         );
         page.single(
             "searchgate_request_body_bytes_total",
@@ -327,6 +333,12 @@ impl Metrics {
             let labels = [("provider", *provider), ("outcome", *outcome)];
             page.sample("searchgate_reauth_attempts_total", &labels, count);
         }
+        histogram(
+            page,
+            "searchgate_reauth_refresh_seconds",
+            "Time that a token endpoint took, whatever it answered.",
+            std::iter::once(&*self.refreshes.lock()),
+        );
     }
 
     fn render_hosts(&self, page: &mut Page) {
@@ -362,15 +374,15 @@ impl Metrics {
     }
 }
 
-fn histogram(page: &mut Page, name: &str, help: &str, cores: &[Arc<CoreMetrics>], of: fn(&CoreMetrics) -> &Histogram) {
+fn histogram<'a>(page: &mut Page, name: &str, help: &str, parts: impl Iterator<Item = &'a Histogram> + Clone) {
     page.family(name, "histogram", help);
     let bucket = format!("{name}_bucket");
     let mut total = 0_u64;
     for (place, bound) in BOUNDS.iter().map(|(_, text)| *text).chain(["+Inf"]).enumerate() {
-        total += cores.iter().map(|core| of(core).bucket(place)).sum::<u64>();
+        total += parts.clone().map(|part| part.bucket(place)).sum::<u64>();
         page.sample(&bucket, &[("le", bound)], total);
     }
-    let nanos: u64 = cores.iter().map(|core| of(core).nanos()).sum();
+    let nanos: u64 = parts.map(Histogram::nanos).sum();
     let sum = format_args!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
     page.sample(&format!("{name}_sum"), &[], sum);
     page.sample(&format!("{name}_count"), &[], total);

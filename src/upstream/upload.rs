@@ -44,6 +44,8 @@ pub enum Failure {
     ClientGone,
     /// What was kept of the body to be sent again cannot be read.
     Lost,
+    /// A filter refused what came; it has kept why.
+    Refused,
     /// The client stalled.
     Stalled,
     /// Longer than the limit.
@@ -145,6 +147,7 @@ impl http_body::Body for Upload {
                 }
             }
             Some(Err(BodyError::Lost)) => this.fail(Failure::Lost),
+            Some(Err(BodyError::Refused)) => this.fail(Failure::Refused),
             Some(Err(_)) => this.fail(Failure::ClientGone),
             None => progress.finished.set(Some(Instant::now())),
         }

@@ -54,7 +54,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("authorize", &["identify", "body", "path", "scan"]),
-    ("credential", &["authorize", "fetch", "upstream"]),
+    ("credential", &["authorize", "fetch", "sessions", "store", "upstream"]),
     ("cluster", &["credential", "fetch", "upstream"]),
     ("compatibility", &["body", "listener", "upstream"]),
     ("forward", &["authorize", "credential", "upstream", "listener", "body", "der"]),

@@ -1,9 +1,10 @@
 //! What was acknowledged survives `kill -9`, and what was revoked stays revoked, whenever the process dies.
 //!
-//! A child process makes, refreshes and ends keys and tokens, prints what it was told was done, and is killed. Five rounds
+//! A child process makes, refreshes and ends keys, tokens and sessions, prints what it was told was done, and is killed. Five rounds
 //! on SQLite and three on PostgreSQL; 200 and 50 with `SEARCHGATE_TEST_FULL`.
 
 use std::{
+    collections::HashSet,
     env,
     io::{BufRead as _, BufReader, Write as _},
     path::PathBuf,
@@ -21,7 +22,9 @@ use searchgate::{
     gateway::build,
     keys::{KeyVerdict, Keys, NewKey},
     model::{Identity, KeyId, RealmRef},
+    sealing::MasterKeys,
     secret::{self, SecretText},
+    sessions::{Found, NewSession, Pair, Provider, ProviderKind, Published, Reason, Sessions},
     store::{AnyStore, Client, Creator, KeyFilter, RefreshRefusal, TokenSubject},
     tokens::{RefreshError, TokenVerdict, Tokens},
 };
@@ -43,15 +46,47 @@ async fn open(place: &str) -> AnyStore {
 }
 
 /// What is made of a store; no refresh token is good for a second use unless `window` is left.
-fn services(store: &AnyStore, window: Duration) -> (Keys, Tokens) {
+fn services(store: &AnyStore, window: Duration) -> (Keys, Tokens, Sessions) {
     let mut config = Config::default();
     config.api_keys.max_per_owner = 10_000_000;
     config.tokens.reuse_window = window;
     let (clock, deaf) = (Clock::system(), Arc::new(|_: &_| {}));
     (
         Keys::new(store.clone(), clock.clone(), config.api_keys, deaf.clone()),
-        Tokens::new(store.clone(), clock, config.tokens, deaf),
+        Tokens::new(store.clone(), clock.clone(), config.tokens, deaf.clone()),
+        // A claim ends as it is made, so that the queue can be looked at again.
+        Sessions::new(store.clone(), master_keys(), clock, config.sessions, Duration::ZERO, deaf),
     )
+}
+
+/// The same in every process.
+fn master_keys() -> MasterKeys {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "{}=", "A".repeat(43)).unwrap();
+    MasterKeys::read(file.path()).unwrap()
+}
+
+/// With an access token that nobody else has.
+fn new_session() -> NewSession {
+    NewSession {
+        provider: Provider { kind: ProviderKind::Token, name: "corp".into() },
+        realm: realm(),
+        username: "jack".into(),
+        authentication: serde_json::Value::Null,
+        fingerprint: None,
+        pair: cluster_pair(),
+    }
+}
+
+fn cluster_pair() -> Pair {
+    let end = Clock::system().now().plus(Duration::from_mins(20));
+    Pair {
+        access: SecretText::new(u64::from_le_bytes(secret::random()).to_string()),
+        refresh: None,
+        access_expires_at: end,
+        refresh_expires_at: None,
+        superseded: Vec::new(),
+    }
 }
 
 fn realm() -> RealmRef {
@@ -101,6 +136,7 @@ async fn writes_until_it_is_killed() {
             loop {
                 // A store that was cut off acknowledges nothing; the next write may succeed.
                 let _ = write(&services.0, &services.1).await;
+                let _ = write_sessions(&services.2).await;
             }
         });
     }
@@ -127,6 +163,19 @@ async fn write(keys: &Keys, tokens: &Tokens) -> Option<()> {
     let next_refresh = next.refresh.unwrap();
     tokens.invalidate_refresh(next_refresh.expose()).await.ok()?;
     acknowledge(&format!("refresh-ended {}", next_refresh.expose()));
+    Some(())
+}
+
+/// A session that gets another pair, and one that ends.
+async fn write_sessions(sessions: &Sessions) -> Option<()> {
+    let (handle, session) = sessions.open(new_session()).await.ok()?;
+    acknowledge(&format!("session {}", handle.expose()));
+    let Published::Stored(next) = sessions.publish(&session, cluster_pair(), true).await.ok()? else { return None };
+    acknowledge(&format!("published {} {}", handle.expose(), next.pair.access.expose()));
+    let (handle, session) = sessions.open(new_session()).await.ok()?;
+    if sessions.end(&session.id, Reason::Logout).await.ok()? {
+        acknowledge(&format!("session-ended {} {}", handle.expose(), session.pair.access.expose()));
+    }
     Some(())
 }
 
@@ -161,8 +210,10 @@ fn child(place: &str) -> Child {
 
 /// Every line must still be true. A later one may end what an earlier one made.
 async fn check(store: &AnyStore, lines: &[String]) {
-    let (keys, tokens) = services(store, Duration::ZERO);
-    let mut seen = [0; 3];
+    let (keys, tokens, sessions) = services(store, Duration::ZERO);
+    let queued = sessions.due("check", u32::MAX).await.unwrap();
+    let queued: HashSet<_> = queued.iter().map(|one| one.pair.access.expose()).collect();
+    let mut seen = [0; 4];
     for line in lines {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["key", id, secret] => {
@@ -193,6 +244,19 @@ async fn check(store: &AnyStore, lines: &[String]) {
             ["refresh-ended", token] => {
                 let again = tokens.refresh(token, client()).await;
                 assert!(matches!(again, Err(RefreshError::Refused(RefreshRefusal::Invalidated))), "{again:?}");
+            }
+            ["session", handle] => {
+                let found = sessions.find(handle).await.unwrap();
+                assert!(matches!(found, Found::Active(_)), "{found:?}");
+            }
+            ["published", handle, access] => {
+                let found = sessions.find(handle).await.unwrap();
+                assert!(matches!(&found, Found::Active(one) if one.pair.access.expose() == access), "{found:?}");
+            }
+            ["session-ended", handle, access] => {
+                seen[3] += 1;
+                assert!(matches!(sessions.find(handle).await.unwrap(), Found::Unknown));
+                assert!(queued.contains(access));
             }
             _ => unreachable!("not an acknowledgement: {line}"),
         }

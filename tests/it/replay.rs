@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::support::{
-    client::{Answer, fed, feeding, http1, piece, raw, request, with_body},
+    client::{Answer, fed, feeding, http1, http2, piece, raw, request, with_body},
     gateway::Gateway,
     on_one_thread, settle,
     upstream::{Reply, Upstream},
@@ -178,6 +178,27 @@ async fn t14_a_body_that_is_still_arriving_is_sent_again_and_the_connection_goes
             let next = sender.send_request(feeding(Method::GET, "/", &[], nothing)).await.unwrap();
             assert_eq!(next.status(), 200);
         }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_http2_a_body_is_sent_again_beside_others() {
+    on_one_thread(async {
+        let rotated = script([Reply::Midway(3, 401), Reply::status(201), Reply::status(200)]);
+        let (mut sender, _connection) = http2(rotated.gateway.connect()).await;
+        let (feed, body) = fed();
+        let sending = feeding(Method::POST, "http://gate.test/_bulk", &[], body);
+        let answer = tokio::task::spawn_local(sender.send_request(sending));
+        feed.send(piece("{}\n")).await.unwrap();
+        settle().await;
+        feed.send(piece("[]\n")).await.unwrap();
+        drop(feed);
+        assert_eq!(answer.await.unwrap().unwrap().status(), 201);
+        assert_eq!(rotated.upstream.seen()[1].body, "{}\n[]\n");
+        let (_, nothing) = fed();
+        let next = feeding(Method::GET, "http://gate.test/", &[], nothing);
+        assert_eq!(sender.send_request(next).await.unwrap().status(), 200);
     })
     .await;
 }

@@ -77,15 +77,6 @@ pub enum Service {
     },
 }
 
-impl From<Service> for Credential {
-    fn from(service: Service) -> Self {
-        match service {
-            Service::ApiKey { api_key_file } => Self::ApiKey { api_key_file },
-            Service::Basic { username, password_file } => Self::Basic { username, password_file },
-        }
-    }
-}
-
 /// How an access token is obtained.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -12,7 +12,7 @@ async fn a_pair_is_due_at_once_and_again_later_each_time_it_fails() {
         assert_eq!((due.len(), due[0].attempts, due[0].cause), (1, attempts, Reason::Unexpected));
         assert_eq!(all(&due[0].pair), ["access-a1", "refresh-a1"]);
         gateway.sessions.settle(&due[0], false).await.unwrap();
-        pass(Duration::from_secs(wait) - Duration::from_millis(1)).await;
+        pass(Duration::from_millis(wait * 1_000 - 1)).await;
         assert!(gateway.sessions.due("me", 9).await.unwrap().is_empty(), "{wait}");
         pass(Duration::from_millis(1)).await;
     }

@@ -67,7 +67,7 @@ impl Count {
 }
 
 impl Histogram {
-    fn record(&self, time: Duration) {
+    pub(super) fn record(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let place = BOUNDS.partition_point(|(bound, _)| *bound < nanos);
         if let Some(bucket) = self.buckets.get(place) {

@@ -50,6 +50,10 @@ fn busy() -> Arc<Metrics> {
     metrics.authentication("native", "success");
     metrics.authentication("native", "success");
     metrics.authentication("native", "bad_credentials");
+    metrics.reauthentication("gateway", "refreshed");
+    metrics.reauthentication("gateway", "refreshed");
+    metrics.reauthentication("token", "transient");
+    metrics.refreshed(Duration::from_millis(20));
     metrics.lost_lines("log", Arc::new(AtomicU64::new(4)));
     metrics.gauge("searchgate_identity_cache_entries", "Callers known from memory.", || 12);
     metrics
@@ -77,6 +81,9 @@ fn every_thread_and_event_is_counted() {
         r#"searchgate_identity_cache_total{result="miss"} 1"#,
         r#"searchgate_authentications_total{realm="native",outcome="success"} 2"#,
         r#"searchgate_authentications_total{realm="native",outcome="bad_credentials"} 1"#,
+        r#"searchgate_reauth_attempts_total{provider="gateway",outcome="refreshed"} 2"#,
+        r#"searchgate_reauth_attempts_total{provider="token",outcome="transient"} 1"#,
+        r#"searchgate_reauth_refresh_seconds_bucket{le="0.025"} 1"#,
         "searchgate_connections 1",
         "searchgate_connections_total 2",
         r#"searchgate_connections_refused_total{reason="proxy_protocol"} 1"#,
