@@ -76,7 +76,7 @@ impl Seen {
             Verdict::More(format!("shows {}", more.join(", ")))
         } else if self.is_success() && other.total > self.total && self.total.is_some() {
             Verdict::More("counts more".to_owned())
-        } else if more_items.count() > 0 || self.is_success() && other.items.len() > self.items.len() {
+        } else if more_items.count() > 0 || !self.items.is_empty() && other.items.len() > self.items.len() {
             Verdict::More("items that the original refuses".to_owned())
         } else if self == other {
             Verdict::Same
@@ -158,6 +158,14 @@ fn mask(value: &mut Value) {
             }
             fields.sort_keys();
             fields.values_mut().for_each(mask);
+        }
+        // `index [NAME/UUID] already exists`
+        Value::String(text) => {
+            if let Some((before, after)) = text.split_once('/')
+                && after.as_bytes().get(22) == Some(&b']')
+            {
+                *text = format!("{before}{}", &after[22..]);
+            }
         }
         _ => {}
     }
