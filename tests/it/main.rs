@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bodies;
+mod bypass;
 mod crash;
 mod drain;
 mod durability;
@@ -19,5 +20,6 @@ mod readme;
 mod real;
 mod replay;
 mod replicas;
+mod routes;
 mod shapes;
 mod support;

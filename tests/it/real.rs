@@ -3,6 +3,7 @@
 
 mod authorization;
 mod conformance;
+mod fuzz;
 mod plain;
 mod secured;
 
