@@ -20,6 +20,32 @@ use crate::support::process::{Process, elastic};
 const BATCH: usize = 25;
 const ROUTES: &str = include_str!("../../../src/authorize/routes.txt");
 
+/// What is asked most.
+const COMMON: [(&[&str], &str); 22] = [
+    (&["GET", "POST"], "/{index}/_search"),
+    (&["GET", "POST"], "/{index}/_search"),
+    (&["GET", "POST"], "/_search"),
+    (&["GET", "POST"], "/{index}/_count"),
+    (&["GET", "HEAD", "PUT", "POST", "DELETE"], "/{index}/_doc/{id}"),
+    (&["POST"], "/{index}/_doc"),
+    (&["POST"], "/{index}/_update/{id}"),
+    (&["POST", "PUT"], "/_bulk"),
+    (&["POST", "PUT"], "/{index}/_bulk"),
+    (&["GET", "POST"], "/_mget"),
+    (&["GET", "POST"], "/{index}/_mget"),
+    (&["GET", "POST"], "/_msearch"),
+    (&["GET", "POST"], "/{index}/_msearch"),
+    (&["POST"], "/_aliases"),
+    (&["PUT", "DELETE"], "/{index}/_alias/{name}"),
+    (&["GET", "PUT"], "/{index}/_mapping"),
+    (&["GET", "PUT"], "/{index}/_settings"),
+    (&["GET", "HEAD", "PUT", "DELETE"], "/{index}"),
+    (&["POST"], "/{index}/_update_by_query"),
+    (&["POST"], "/_reindex"),
+    (&["GET"], "/{index}/_field_caps"),
+    (&["GET"], "/_cat/indices/{index}"),
+];
+
 /// Chooses at random, the same for the same seed.
 struct Dice(u64);
 
@@ -60,7 +86,7 @@ impl Maker {
 
     fn name(&mut self) -> String {
         let name = self.dice.of(&[
-            "Xa1", "Xa1", "Xa2", "Xb1", "Xb1", "Xb2", "Xmix", "Xal", "Xa*", "Xb*", "X*", "*", "_all", "Xnew", "*b1", "-Xa1",
+            "Xa1", "Xa1", "Xa1", "Xa1", "Xa1", "Xa2", "Xal", "Xa*", "*", "Xb1", "Xb1", "Xb2", "Xmix", "Xal", "Xa*", "Xb*", "X*", "*", "_all", "Xnew", "*b1", "-Xa1",
             "-Xb*", "<Xb1>", "<Xa1-{now/d}>", "*:Xb1", "other:Xa1", "Xb1::data", "Xa*::data", "Xa1*", "", ".X", "X??",
         ]);
         name.replace('X', &self.word)
@@ -69,7 +95,7 @@ impl Maker {
     /// A list of names; in a path each byte may be encoded, and some are that must not be.
     fn expression(&mut self, in_path: bool) -> String {
         let mut names = self.name();
-        while self.dice.one_in(3) {
+        while self.dice.one_in(4) {
             names = names + "," + &self.name();
         }
         if !in_path {
@@ -78,7 +104,7 @@ impl Maker {
         let mut path = String::new();
         for byte in names.bytes() {
             let must = matches!(byte, b'<' | b'>' | b'{' | b'}' | b'/' | b'?');
-            match self.dice.below(40) {
+            match self.dice.below(120) {
                 0 => path += &format!("%{byte:02x}"),
                 1 if self.dice.one_in(4) => path += &format!("%25{byte:02x}"),
                 2 if self.dice.one_in(8) => path += "%2f",
@@ -108,7 +134,7 @@ impl Maker {
             target.push('/');
         }
         let mut separator = '?';
-        while self.dice.one_in(2) {
+        while self.dice.one_in(3) {
             target.push(separator);
             separator = if self.dice.one_in(4) { ';' } else { '&' };
             target += &self.parameter();
@@ -159,7 +185,7 @@ impl Maker {
     /// The same in a spelling that a careless reader may miss.
     fn mutate(&mut self, body: String) -> String {
         let at = self.dice.below(body.len().max(1));
-        match self.dice.below(10) {
+        match self.dice.below(16) {
             0 if body.as_bytes().get(at).is_some_and(u8::is_ascii_alphanumeric) => {
                 format!("{}\\u{:04x}{}", &body[..at], body.as_bytes()[at], &body[at + 1..])
             }
@@ -174,10 +200,14 @@ impl Maker {
     /// A request as it goes over the wire.
     fn request(&mut self, authorization: &str) -> String {
         let (methods, path) = self.routes[self.dice.below(self.routes.len())].clone();
-        // Most of the table is about the cluster: what names indices is of more interest.
-        if !path.contains("{index}") && self.dice.one_in(2) {
-            return self.request(authorization);
-        }
+        // Most of the table is about the cluster, or administration: what most callers do is of more interest.
+        let (methods, path) = match self.dice.below(4) {
+            0 => (methods, path),
+            _ => {
+                let (methods, path) = COMMON[self.dice.below(COMMON.len())];
+                (methods.to_vec(), path)
+            }
+        };
         let method = if self.dice.one_in(12) { self.dice.of(&["GET", "POST", "PUT", "DELETE", "HEAD"]) } else { self.dice.of(&methods) };
         let target = self.target(path);
         let body = if method == "HEAD" || self.dice.one_in(3) { String::new() } else { self.body() };

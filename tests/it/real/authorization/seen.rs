@@ -47,7 +47,9 @@ impl Seen {
         let text = side.common(&String::from_utf8_lossy(&answer.body));
         let body: Value = serde_json::from_str(&text).unwrap_or_default();
         let fails = !answer.status.is_success();
-        let mut shown = words(&text, known);
+        // These tell which targets somebody has asked for lately.
+        let gossip = ["/_nodes/stats", "/_info/http"].iter().any(|path| request.target.starts_with(path));
+        let mut shown = if gossip { BTreeSet::new() } else { words(&text, known) };
         let said = words(&request.to_string(), known);
         if fails {
             shown.retain(|word| !said.contains(word));

@@ -49,6 +49,19 @@ impl World {
         names.chain(aliases).collect()
     }
 
+    /// Names, and the index behind each: of an index itself too.
+    pub(super) fn standing_for(&self) -> Vec<(String, String)> {
+        let named = self.indices.iter().flat_map(|(name, index)| {
+            index.aliases.keys().map(|alias| (alias.clone(), name.clone())).chain([(name.clone(), name.clone())])
+        });
+        named.collect()
+    }
+
+    /// Indices, and the word that only their documents hold.
+    pub(super) fn homes(&self) -> impl Iterator<Item = (String, String)> {
+        self.indices.keys().map(|name| (name.clone(), home(name)))
+    }
+
     /// Makes it, in place of all that is there.
     pub(super) async fn build(&self, line: &mut Line) {
         for name in look(line).await.keys().filter_map(|key| key.strip_prefix("index ")) {
@@ -148,7 +161,8 @@ pub(super) fn delta(before: &State, after: &State) -> BTreeSet<(String, String)>
     new.map(|(key, value)| (key.clone(), value.clone())).chain(gone).collect()
 }
 
-fn index_of(key: &str) -> Option<&str> {
+/// The index that something is about.
+pub(super) fn index_of(key: &str) -> Option<&str> {
     key.strip_prefix("index ").or_else(|| key.strip_prefix("document ")?.split(' ').next())
 }
 
