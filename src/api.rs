@@ -6,7 +6,7 @@ use std::{fmt, io::Read as _, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use serde_json::Value;
 
 use crate::{
@@ -20,9 +20,11 @@ use crate::{
     keys::Keys,
     listener::peer::Peer,
     model::Principal,
+    path::Route,
     respond::{Exception, Rejection, RequestFacts, es},
     roles::Roles,
     service_accounts::ServiceAccounts,
+    sessions::Sessions,
     telemetry::audit::{Audit, AuditEvent},
     tokens::Tokens,
     users::Users,
@@ -53,6 +55,7 @@ mod roles;
 mod route;
 mod search;
 mod service_accounts;
+mod session;
 mod settings;
 mod suggest;
 mod tokens;
@@ -61,6 +64,7 @@ mod users;
 use failure::Failure;
 use query::Query;
 use route::Endpoint;
+pub use session::Caller;
 
 /// The router and what its resources need.
 pub struct Api {
@@ -74,6 +78,8 @@ pub struct Api {
     pub tokens: Arc<Tokens>,
     /// The roles.
     pub roles: Arc<Roles>,
+    /// Sessions over pairs of the cluster's.
+    pub sessions: Arc<Sessions>,
     /// Tokens of service accounts.
     pub service_accounts: Arc<ServiceAccounts>,
     /// What else is kept by name.
@@ -100,6 +106,7 @@ impl fmt::Debug for Api {
 struct Call<'a> {
     parts: &'a Parts,
     principal: &'a Principal,
+    caller: &'a Caller,
     peer: &'a Peer,
     query: Query,
     /// What stands for the names of its route, decoded.
@@ -118,10 +125,12 @@ impl Api {
     pub async fn answer(
         &self,
         request: Request<Body>,
-        principal: Arc<Principal>,
+        caller: impl Into<Caller>,
         peer: &Peer,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Response<Body> {
+        let caller = caller.into();
+        let principal = &caller.principal;
         let (parts, body) = request.into_parts();
         let facts = facts(&parts);
         let decision = decision::serves(parts.uri.path());
@@ -133,27 +142,33 @@ impl Api {
         let served = if principal.privileges.is_workflow_restricted() {
             // Nothing here belongs to a workflow, not even what everybody may ask.
             let action = route::action(&parts.method, parts.uri.path()).unwrap_or(ANY_ACTION);
-            Err(Rejection::from(AuthorizeError::workflow(&principal, action)).into())
+            Err(Rejection::from(AuthorizeError::workflow(principal, action)).into())
         } else if decision {
-            decision::decide(self, &parts, &principal, peer)
+            decision::decide(self, &parts, principal, peer)
         } else {
-            self.serve(&parts, body, &principal, peer, ask).await
+            self.serve(&parts, body, &caller, peer, ask).await
         };
         match served {
             Ok(response) => response,
             Err(failure) => {
                 if let Failure::Rejection(rejection) = &failure {
-                    self.note(rejection, &parts, &principal, peer);
+                    self.note(rejection, &parts, principal, peer);
                 }
                 failure.response(&facts)
             }
         }
     }
 
-    /// Answers what needs no credentials: anybody may read public keys, where there are any.
+    /// Answers what needs no credentials: `OPTIONS`, and whoever reads public keys, where there are any.
     #[must_use]
-    pub fn public(&self, parts: &Parts) -> Option<Response<Body>> {
-        (jwks::serves(parts.uri.path()) && !self.issuers.is_empty()).then(|| jwks::answer(self, parts))
+    pub fn public(&self, route: Route, parts: &Parts) -> Option<Response<Body>> {
+        match route {
+            Route::Gateway | Route::Security if parts.method == Method::OPTIONS => Some(options(parts)),
+            Route::Gateway if jwks::serves(parts.uri.path()) && !self.issuers.is_empty() => {
+                Some(jwks::answer(self, parts))
+            }
+            Route::Cluster | Route::Gateway | Route::Security => None,
+        }
     }
 
     /// Why a caller is not known, in the words for what it asks for here.
@@ -167,27 +182,15 @@ impl Api {
         }
     }
 
-    /// Answers `OPTIONS`, which needs no credentials.
-    #[must_use]
-    pub fn options(&self, parts: &Parts) -> Response<Body> {
-        let mut response = Response::new(Body::Empty);
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
-        if let Ok(allowed) = HeaderValue::from_str(&route::allowed(parts.uri.path())) {
-            headers.insert(header::ALLOW, allowed);
-        }
-        es::sign(&mut response, facts(parts).opaque_id);
-        response
-    }
-
     async fn serve(
         &self,
         parts: &Parts,
         body: Body,
-        principal: &Arc<Principal>,
+        caller: &Caller,
         peer: &Peer,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Response<Body>, Failure> {
+        let principal = &caller.principal;
         let mut query = Query::parse(parts.uri.query().unwrap_or_default())?;
         query.flag("error_trace").map_err(|_| {
             let value = query.text("error_trace").unwrap_or_default();
@@ -203,7 +206,7 @@ impl Api {
             media::check_body(&parts.headers)?;
         }
         let endpoint = matched.route.endpoint;
-        let mut call = Call { parts, principal, peer, query, names: matched.names, body };
+        let mut call = Call { parts, principal, caller, peer, query, names: matched.names, body };
         if let (Endpoint::Keys, "GET") = (endpoint, parts.method.as_str()) {
             return self.keys(&mut call, filter.as_deref()).await;
         }
@@ -227,6 +230,7 @@ impl Api {
             (Endpoint::Enroll, _) => settings::enroll(),
             (Endpoint::GrantKey, _) => self.grant_key(&mut call).await,
             (Endpoint::Key, _) => self.update_key(&mut call).await,
+            (Endpoint::InvalidateSessions, _) => self.invalidate_sessions(&mut call).await,
             (Endpoint::KeyCache, _) => keys::clear_cache(&mut call),
             (Endpoint::Keys, "DELETE") => self.invalidate_keys(&mut call).await,
             (Endpoint::Keys, _) => self.create_key(&mut call).await,
@@ -256,6 +260,9 @@ impl Api {
             (Endpoint::ServiceToken, "DELETE") => self.delete_service_token(&mut call).await,
             (Endpoint::NewServiceToken | Endpoint::ServiceToken, _) => self.create_service_token(&mut call).await,
             (Endpoint::ServiceTokenCache, _) => caches::clear_service_tokens(&mut call),
+            (Endpoint::Session, _) => self.session(&mut call).await,
+            (Endpoint::SessionById, _) => self.one_session(&mut call).await,
+            (Endpoint::Sessions, _) => self.list_sessions(&mut call).await,
             (Endpoint::Settings, "GET") => self.settings(&mut call).await,
             (Endpoint::Settings, _) => self.put_settings(&mut call).await,
             (Endpoint::SuggestProfiles, _) => self.suggest_profiles(&mut call).await,
@@ -352,6 +359,18 @@ impl Reply {
     fn ok(body: Value) -> Self {
         Self { status: StatusCode::OK, body }
     }
+}
+
+/// Answers `OPTIONS`, which needs no credentials.
+fn options(parts: &Parts) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    if let Ok(allowed) = HeaderValue::from_str(&route::allowed(parts.uri.path())) {
+        headers.insert(header::ALLOW, allowed);
+    }
+    es::sign(&mut response, facts(parts).opaque_id);
+    response
 }
 
 fn facts(parts: &Parts) -> RequestFacts<'_> {

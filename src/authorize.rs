@@ -22,15 +22,18 @@ use crate::{
     model::Principal,
     path,
     scan::{self, List},
+    sealing::MasterKeys,
     telemetry::audit::{Audit, AuditEvent},
 };
 
 mod content;
+mod contexts;
 mod date_math;
 mod documents;
 mod explain;
 mod names;
 mod narrow;
+mod pipelines;
 mod query;
 mod refusal;
 mod resolve;
@@ -38,12 +41,15 @@ mod routes;
 mod stream;
 mod target;
 
+use contexts::Context;
+pub use contexts::Sealer;
 use explain::Notes;
 pub use explain::{Explanation, Mentioned};
 use names::Expression;
 use narrow::{ALIASES, Narrowing, Options};
+use pipelines::{PIPELINES, Pipelines, Staying};
 use query::Query;
-pub use refusal::{AuthorizeError, Denied, On};
+pub use refusal::{AuthorizeError, Denied, Gone, On};
 use resolve::{CATALOG, Catalog, Resolver};
 use routes::{Kind, Route, Routes, segments};
 pub use stream::Judged;
@@ -57,6 +63,8 @@ pub struct Permit {
     target: Option<Box<PathAndQuery>>,
     /// What becomes of a body of which something may be left out.
     judged: Option<Judged>,
+    /// How the ids of its answer are sealed.
+    contexts: Option<Box<Sealer>>,
     /// Whether the body is read, and so goes on plain.
     read: bool,
 }
@@ -71,6 +79,8 @@ enum Grant {
     PassThrough,
     /// A principal who may do this.
     Principal(Arc<Principal>),
+    /// The cluster judges the token of the caller's session.
+    Session,
     /// A sidecar's callers prove nothing; the cluster judges the gateway's identity.
     Sidecar,
 }
@@ -102,6 +112,9 @@ struct Inner {
     clock: Clock,
     routes: Routes,
     resolver: Resolver,
+    pipelines: Pipelines,
+    /// Seal what callers hold of what they opened.
+    keys: MasterKeys,
     /// Shapes of routes that the table does not know and that were logged.
     strange: Mutex<HashSet<String>>,
 }
@@ -129,6 +142,14 @@ impl Permit {
         refusal.is_unclaimed().then_some(Self::new(Grant::PassThrough))
     }
 
+    /// For the callers of a broker listener, and of no other: the cluster judges the token of their session, or the
+    /// credential of their `own`.
+    #[must_use]
+    pub fn broker(shape: Shape, own: bool) -> Option<Self> {
+        let grant = if own { Grant::PassThrough } else { Grant::Session };
+        (shape == Shape::Broker).then_some(Self::new(grant))
+    }
+
     /// For the callers of a sidecar listener, and of no other.
     #[must_use]
     pub fn sidecar(shape: Shape) -> Option<Self> {
@@ -136,7 +157,12 @@ impl Permit {
     }
 
     fn new(grant: Grant) -> Self {
-        Self { grant, target: None, judged: None, read: false }
+        Self { grant, target: None, judged: None, contexts: None, read: false }
+    }
+
+    /// For a question of the gateway's own.
+    fn question(target: &'static str) -> Self {
+        Self { target: Some(Box::new(PathAndQuery::from_static(target))), ..Self::new(Grant::Gateway) }
     }
 
     /// What goes on in place of the caller's path and query, if not they.
@@ -154,6 +180,11 @@ impl Permit {
     /// What becomes of a body of which something may be left out: the answer must be told.
     pub fn take_judged(&mut self) -> Option<Judged> {
         self.judged.take()
+    }
+
+    /// How the ids of scrolls and their like in the answer are sealed for the caller.
+    pub fn take_contexts(&mut self) -> Option<Box<Sealer>> {
+        self.contexts.take()
     }
 
     /// Who was judged, where somebody was.
@@ -179,11 +210,12 @@ impl Permit {
 }
 
 impl Authorizer {
-    /// One that tells `audit` of whom it refuses.
+    /// One that tells `audit` of whom it refuses, and seals under `keys` what callers open.
     #[must_use]
-    pub fn new(audit: Audit, clock: Clock) -> Self {
+    pub fn new(audit: Audit, clock: Clock, keys: MasterKeys) -> Self {
         let (routes, resolver) = (Routes::load(), Resolver::default());
-        Self(Arc::new(Inner { audit, clock, routes, resolver, strange: Mutex::default() }))
+        let pipelines = Pipelines::default();
+        Self(Arc::new(Inner { audit, clock, routes, resolver, pipelines, keys, strange: Mutex::default() }))
     }
 
     /// Whether this request may go to the cluster, and in which words. `ask` gets the cluster's answer to the target of
@@ -196,7 +228,7 @@ impl Authorizer {
         &self,
         asked: Asked<'_>,
         body: &mut Body,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Permit, AuthorizeError> {
         let notes = Notes::for_log();
         let judged = self.judge(&asked, body, &notes, ask).await;
@@ -211,7 +243,7 @@ impl Authorizer {
         &self,
         asked: Asked<'_>,
         body: Body,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Explanation {
         let (notes, mut body) = (Notes::kept(), body);
         let judged = self.judge(&asked, &mut body, &notes, ask).await;
@@ -227,26 +259,83 @@ impl Authorizer {
         asked: &Asked<'_>,
         body: &mut Body,
         notes: &Notes,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Permit, AuthorizeError> {
         let mut permit = Permit::new(Grant::Principal(Arc::clone(asked.principal)));
-        if asked.principal.privileges.allows_everything() {
-            notes.total(|| self.0.routes.find(asked.method, asked.uri.path()).map(|route| &**route), asked.uri);
+        let context = self.context(asked);
+        // Boxed: every request in flight keeps room for what is awaited here.
+        if let Some((route, context)) = context.filter(|(route, _)| route.kind == Kind::Context) {
+            notes.route(route);
+            Box::pin(self.use_context(asked, (route, context), body, &mut permit)).await?;
             return Ok(permit);
         }
-        match self.look(asked, !matches!(body, Body::Empty), notes)? {
-            Look::Allowed => {}
-            // Boxed: every request in flight keeps room for what is awaited here.
-            Look::Names { route, query, index } => {
-                let target = Box::pin(self.narrow(asked, route, &query, &index, notes, ask)).await?;
-                permit.target = target.map(Box::new);
-            }
-            Look::Body { route, kind, query, index, covered } => {
-                Box::pin(self.read(asked, (route, kind, &query, &index, covered), body, &mut permit, notes, ask))
-                    .await?;
+        if asked.principal.privileges.allows_everything() {
+            notes.total(|| self.0.routes.find(asked.method, asked.uri.path()).map(|route| &**route), asked.uri);
+        } else {
+            match self.look(asked, !matches!(body, Body::Empty), notes)? {
+                Look::Allowed => {}
+                Look::Names { route, query, index } => {
+                    let target = Box::pin(self.narrow(asked, route, &query, &index, notes, &ask)).await?;
+                    permit.target = target.map(Box::new);
+                }
+                Look::Body { route, kind, query, index, covered } => {
+                    let work = (route, kind, &query, &*index, covered);
+                    Box::pin(self.read(asked, work, body, &mut permit, notes, &ask)).await?;
+                }
             }
         }
+        if let Some((route, context)) = context {
+            Box::pin(self.open_context(asked, (route, context), &mut permit, &ask)).await?;
+        }
         Ok(permit)
+    }
+
+    /// What a request opens or uses of what stays open.
+    fn context(&self, asked: &Asked<'_>) -> Option<(&Route, Context)> {
+        if !contexts::may_concern(asked.uri) {
+            return None;
+        }
+        let route = self.0.routes.find(asked.method, asked.uri.path())?;
+        Some((route, route.context?))
+    }
+
+    /// Judges a request that goes on with what somebody opened, or ends it.
+    async fn use_context(
+        &self,
+        asked: &Asked<'_>,
+        used: (&Route, Context),
+        body: &mut Body,
+        permit: &mut Permit,
+    ) -> Result<(), AuthorizeError> {
+        let (sealer, target, read) = contexts::judge(&self.0.keys, asked, used, body).await?;
+        permit.target = target.map(Box::new);
+        permit.contexts = Some(Box::new(sealer));
+        permit.read = read;
+        Ok(())
+    }
+
+    /// Sees to it that what a permitted request opens is its caller's.
+    async fn open_context(
+        &self,
+        asked: &Asked<'_>,
+        (route, context): (&Route, Context),
+        permit: &mut Permit,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
+    ) -> Result<(), AuthorizeError> {
+        if permit.contexts.is_some() {
+            return Ok(());
+        }
+        let indices = if context == Context::Pit && !asked.principal.privileges.allows_everything() {
+            let path = permit.target().map_or(asked.uri.path(), PathAndQuery::path);
+            let index = route.index.and_then(|at| segments(path).nth(at)).unwrap_or_default();
+            let query = asked.uri.query().map_or_else(Query::default, Query::parse);
+            let expand = Options::of(route, &query)?.expand;
+            contexts::pit_indices(&path::decode(index).unwrap_or_default(), expand, &*self.catalog(ask).await?)
+        } else {
+            Vec::new()
+        };
+        permit.contexts = contexts::opening(&self.0.keys, asked, context, indices)?.map(Box::new);
+        Ok(())
     }
 
     /// Judges the body, and the names of the path too.
@@ -257,33 +346,52 @@ impl Authorizer {
         body: &mut Body,
         permit: &mut Permit,
         notes: &Notes,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<(), AuthorizeError> {
-        let mut ask = Some(ask);
-        let mut catalog = if covered && kind != "bulk" { None } else { Some(self.catalog(ask.take()).await?) };
-        if !covered {
-            let target = self.narrow(asked, route, query, index, notes, async |_| None).await?;
+        // It may search a point in time, and no index.
+        let names_later = route.shape == "/_search" && index.is_empty();
+        let mut catalog = if covered && kind != "bulk" { None } else { Some(self.catalog(ask).await?) };
+        if !covered && !names_later {
+            let target = self.narrow(asked, route, query, index, notes, ask).await?;
             permit.target = target.map(Box::new);
         }
         let (now, gzip) = (self.0.clock.now(), content::is_gzip(asked.headers)?);
+        let (principal, keys) = (asked.principal, &self.0.keys);
         permit.read = true;
         if let ("bulk", Some(catalog)) = (kind, &catalog) {
-            let (principal, catalog, notes) = (asked.principal, Arc::clone(catalog), notes.clone());
-            let terms = Terms { principal, route, index, catalog, now, notes, gzip, limit: asked.limit };
+            self.pipeline(principal, query, ask).await?;
+            let pipelines = self.pipelines(principal, ask).await;
+            let (catalog, notes) = (Arc::clone(catalog), notes.clone());
+            let terms = Terms { principal, route, index, catalog, pipelines, now, notes, gzip, limit: asked.limit };
             permit.judged = Some(stream::begin(terms, body).await?);
         } else {
             let whole = content::read(gzip, std::mem::take(body)).await?;
             let left = loop {
-                let principal = asked.principal;
-                let judge = content::Judge { principal, route, index, catalog: catalog.as_deref(), now, notes };
+                let judge = content::Judge {
+                    principal,
+                    route,
+                    index,
+                    catalog: catalog.as_deref(),
+                    pipelines: None,
+                    keys: Some(keys),
+                    now,
+                    notes,
+                };
                 match judge.judge(kind, whole.clone()) {
                     // Only now: most bodies name what is granted, whether it exists or not.
                     Err(AuthorizeError::Unresolved) if catalog.is_none() => {
-                        catalog = Some(self.catalog(ask.take()).await?);
+                        catalog = Some(self.catalog(ask).await?);
                     }
                     judged => break judged?,
                 }
             };
+            if !left.opened.is_empty() {
+                contexts::answers_plainly(asked.headers, query)?;
+                permit.contexts = Some(Box::new(Sealer::of_search(keys, principal, left.opened)));
+            } else if !covered && names_later {
+                let target = self.narrow(asked, route, query, index, notes, ask).await?;
+                permit.target = target.map(Box::new);
+            }
             permit.judged = left.refused.map(Judged::whole);
             *body = left.body.map_or(Body::Empty, Body::from);
         }
@@ -345,9 +453,10 @@ impl Authorizer {
         }
     }
 
-    /// Forgets what is known of names.
+    /// Forgets what is known of names and pipelines.
     pub fn forget(&self) {
         self.0.resolver.forget();
+        self.0.pipelines.forget();
     }
 
     /// What a request means to a limited caller, as far as that can be told without knowing what exists.
@@ -375,7 +484,8 @@ impl Authorizer {
             return Err(AuthorizeError::cluster(principal, action, false));
         }
         // What a query names besides indices is not for callers who may not do all.
-        if query.opaque.is_some() {
+        let writes = route.body == Some("bulk") || route.kind == Kind::Concrete && action == documents::INDEX;
+        if query.opaque.is_some() || query.pipeline.is_some() && !writes {
             somewhere(principal, route)?;
             return Err(AuthorizeError::everything(principal, action));
         }
@@ -399,6 +509,7 @@ impl Authorizer {
             Kind::Index => !route.no_wildcards && narrow::covers(privileges, &route.actions, &index),
             Kind::Concrete => {
                 route.target.is_none()
+                    && query.pipeline.is_none()
                     && !index.contains(SPECIAL)
                     && documents::covers(privileges, route, asked.method, &query, &index)
             }
@@ -424,18 +535,19 @@ impl Authorizer {
         query: &Query<'_>,
         index: &str,
         notes: &Notes,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Option<PathAndQuery>, AuthorizeError> {
         let principal = asked.principal;
         let now = self.0.clock.now();
         if route.kind == Kind::Concrete {
             let name = documents::concrete(principal, route, index, now)?;
             let known = if documents::needs_catalog(principal, route, asked.method, query, &name) {
-                Some(self.catalog(Some(ask)).await?)
+                Some(self.catalog(ask).await?)
             } else {
                 None
             };
             documents::judge(principal, route, asked.method, query, &name, known.as_deref())?;
+            self.pipeline(principal, query, ask).await?;
             let target = route.target.and_then(|at| segments(asked.uri.path()).nth(at)).map(path::decode);
             if let Some(target) = target
                 && !principal.privileges.allows_no_more_on(&target.unwrap_or_default(), &name)
@@ -466,8 +578,7 @@ impl Authorizer {
             return Err(AuthorizeError::index(principal, action.unwrap_or(route.action()), On::names(asked)));
         }
         let aliases = route.kind == Kind::Alias;
-        let catalog =
-            if aliases || narrow::needs_catalog(&expression) { Some(self.catalog(Some(ask)).await?) } else { None };
+        let catalog = if aliases || narrow::needs_catalog(&expression) { Some(self.catalog(ask).await?) } else { None };
         let narrowing = Narrowing { principal, actions: &route.actions, options, catalog: catalog.as_deref() };
         let left = narrowing.narrow(&expression)?;
         nowhere?;
@@ -501,17 +612,36 @@ impl Authorizer {
         rewritten(asked, route, index, Some(&names))
     }
 
-    async fn catalog(
+    async fn catalog(&self, ask: &impl AsyncFn(Permit) -> Option<Bytes>) -> Result<Arc<Catalog>, AuthorizeError> {
+        let permit = Permit::question(CATALOG);
+        self.0.resolver.catalog(async || ask(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
+    }
+
+    /// The pipelines that any writer may use; none where nobody needs to know, for the caller may write to all indices.
+    async fn pipelines(
         &self,
-        ask: Option<impl AsyncFnOnce(Permit) -> Option<Bytes>>,
-    ) -> Result<Arc<Catalog>, AuthorizeError> {
-        let permit = Permit {
-            grant: Grant::Gateway,
-            target: Some(Box::new(PathAndQuery::from_static(CATALOG))),
-            judged: None,
-            read: false,
-        };
-        self.0.resolver.catalog(async || ask?(permit).await).await.map_err(|_| AuthorizeError::Unresolved)
+        principal: &Principal,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
+    ) -> Option<Arc<Staying>> {
+        if WRITES.iter().all(|action| principal.privileges.allows_index_action_on_prefix(action, "")) {
+            return None;
+        }
+        let permit = Permit::question(PIPELINES);
+        Some(self.0.pipelines.staying(async || ask(permit).await).await)
+    }
+
+    /// Judges the pipeline that a query names for a write.
+    async fn pipeline(
+        &self,
+        principal: &Principal,
+        query: &Query<'_>,
+        ask: &impl AsyncFn(Permit) -> Option<Bytes>,
+    ) -> Result<(), AuthorizeError> {
+        let Some(pipeline) = &query.pipeline else { return Ok(()) };
+        match self.pipelines(principal, ask).await {
+            Some(staying) if !staying.contains(&**pipeline) => Err(AuthorizeError::pipeline(pipeline)),
+            _ => Ok(()),
+        }
     }
 
     /// Logs once that the table does not know a route.
@@ -614,8 +744,10 @@ impl Route {
 pub const AUTHENTICATE: &str = "cluster:admin/xpack/security/user/authenticate";
 /// Stands for whatever a request would do.
 pub const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
-/// What a name of one index does not hold.
-const SPECIAL: [char; 6] = ['*', '<', ':', ',', '-', '.'];
+/// What a name of one index does not hold. A `-` excludes in lists alone, and a name with a dot is judged as it stands.
+const SPECIAL: [char; 4] = ['*', '<', ':', ','];
+/// What a document may suffer from a pipeline that sends it elsewhere.
+const WRITES: [&str; 4] = [documents::INDEX, documents::BULK_SHARD, documents::INDEX_OP, documents::AUTO_CREATE];
 /// Actions whose names are resolved before anything is judged.
 const RESOLVED_FIRST: [&str; 5] = [
     "indices:admin/resolve/cluster",

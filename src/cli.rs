@@ -31,12 +31,14 @@ pub mod prompt;
 pub mod schema;
 pub mod serve;
 pub mod session;
+pub mod sessions;
 pub mod table;
 pub mod users;
 
 use keys::KeysCommand;
 use migrations::MigrationsCommand;
 use session::{Place, Session};
+use sessions::SessionsCommand;
 use table::Output;
 use users::UsersCommand;
 
@@ -104,6 +106,13 @@ enum Command {
     Serve {
         #[command(flatten)]
         config: ConfigFiles,
+    },
+    /// Manage sessions over tokens of the cluster.
+    Sessions {
+        #[command(flatten)]
+        managed: Managed,
+        #[command(subcommand)]
+        command: SessionsCommand,
     },
     /// Ask a running gateway to drain and end.
     Shutdown {
@@ -211,6 +220,9 @@ impl Command {
             }
             Self::Healthcheck { admin } => once(admin::healthcheck(&admin.admin))?,
             Self::Keys { managed, command } => {
+                managed.run(async |session, format| command.run(session, format, &mut output).await)?;
+            }
+            Self::Sessions { managed, command } => {
                 managed.run(async |session, format| command.run(session, format, &mut output).await)?;
             }
             Self::Migrations { config, output: format, command } => command.run(&config.files, format, &mut output)?,

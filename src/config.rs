@@ -136,6 +136,17 @@ impl Config {
         effective::restart_needed(self, new)
     }
 
+    /// Every identity `jwt` and its path.
+    pub fn signing(&self) -> impl Iterator<Item = (String, &Jwt)> {
+        let listeners = self.listeners.iter().enumerate();
+        let own = listeners.filter_map(|(at, own)| Some((format!("listeners.{at}.identity"), own.identity.as_ref()?)));
+        let upstream = ("upstream.identity".to_owned(), &self.upstream.identity);
+        own.chain([upstream]).filter_map(|(path, kind)| match kind {
+            IdentityKind::Jwt(jwt) => Some((path, jwt)),
+            _ => None,
+        })
+    }
+
     /// The effective configuration as YAML, secrets as `[redacted]`.
     #[must_use]
     pub fn to_yaml(&self) -> String {

@@ -10,6 +10,7 @@ use crate::{
     authorize::Permit,
     clock::Clock,
     config::{self, Config, GrantType, Service},
+    credential::live::Live,
     sessions::Sessions,
     telemetry::metrics::Metrics,
 };
@@ -18,6 +19,7 @@ mod endpoint;
 mod file;
 pub mod granted;
 mod kept;
+pub mod live;
 mod oauth2;
 
 use endpoint::Endpoint;
@@ -35,6 +37,7 @@ enum Source {
     None,
     Oauth2(Box<TokenSource>),
     Passthrough,
+    Session,
 }
 
 /// What credentials are made with.
@@ -80,6 +83,8 @@ pub enum Chosen {
     Gateway(Arc<Held>),
     /// Nothing.
     None,
+    /// The access token of the caller's session.
+    Session(Arc<Live>),
 }
 
 /// Why there is no credential to show, or the cluster did not take it.
@@ -133,8 +138,8 @@ impl Credentials {
                 Source::Oauth2(Box::new(tokens))
             }
             config::Credential::Passthrough => Source::Passthrough,
-            // Configuration with a session is refused at start; shown is nothing.
-            config::Credential::None | config::Credential::Session { .. } => Source::None,
+            config::Credential::None => Source::None,
+            config::Credential::Session { .. } => Source::Session,
         })
     }
 
@@ -157,9 +162,9 @@ impl Credentials {
     /// endpoint does not answer, [`CredentialError::Rejected`] when it refuses.
     pub async fn choose(&self, permit: &Permit) -> Result<Chosen, CredentialError> {
         match &self.0 {
-            Source::Passthrough if permit.passes_through() => Ok(Chosen::Client),
+            Source::Passthrough | Source::Session if permit.passes_through() => Ok(Chosen::Client),
             Source::File(_) | Source::Oauth2(_) if permit.goes_bare() => Ok(Chosen::None),
-            Source::None | Source::Passthrough => Ok(Chosen::None),
+            Source::None | Source::Passthrough | Source::Session => Ok(Chosen::None),
             Source::File(file) => {
                 let held = file.held();
                 if held.header.is_some() { Ok(Chosen::Gateway(held)) } else { Err(CredentialError::Unavailable) }
@@ -187,6 +192,7 @@ impl Credentials {
             Source::None => serde_json::json!({ "kind": "none" }),
             Source::Oauth2(tokens) => tokens.status(),
             Source::Passthrough => serde_json::json!({ "kind": "passthrough" }),
+            Source::Session => serde_json::json!({ "kind": "session" }),
         }
     }
 
@@ -202,7 +208,7 @@ impl Credentials {
         match &self.0 {
             Source::File(file) => file.held(),
             Source::Oauth2(tokens) => tokens.held(),
-            Source::None | Source::Passthrough => Arc::new(Held::nothing()),
+            Source::None | Source::Passthrough | Source::Session => Arc::new(Held::nothing()),
         }
     }
 
@@ -217,7 +223,7 @@ impl Credentials {
         match &self.0 {
             Source::File(file) => file.replace(refused).await,
             Source::Oauth2(tokens) => tokens.replace(refused, true).await,
-            Source::None | Source::Passthrough => Err(CredentialError::Rejected),
+            Source::None | Source::Passthrough | Source::Session => Err(CredentialError::Rejected),
         }
     }
 
@@ -253,6 +259,17 @@ impl Chosen {
             Self::Client => Provenance::Client,
             Self::Gateway(_) => Provenance::Gateway,
             Self::None => Provenance::None,
+            Self::Session(_) => Provenance::Session,
+        }
+    }
+
+    /// What is attached to the request, where the gateway attaches anything.
+    #[must_use]
+    pub fn header(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Client | Self::None => None,
+            Self::Gateway(held) => held.header(),
+            Self::Session(live) => Some(&live.header),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     },
 };
 
+pub mod cookie;
 pub mod headers;
 pub mod identity;
 
@@ -50,6 +51,9 @@ pub enum ForwardError {
     /// A user or role name that no header can carry. 503.
     #[error("the caller's name cannot be told to the cluster")]
     Unnameable,
+    /// The cluster's answer may hold an id that cannot be sealed for its caller. 502.
+    #[error("the cluster's answer is not of a form in which the ids that it holds can be sealed")]
+    Unsealed,
     /// No signature can be made. 503.
     #[error("the caller's name cannot be signed at the moment")]
     Unsigned,

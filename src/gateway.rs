@@ -4,20 +4,21 @@ use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::{
-    api::Api,
-    authorize::{Asked, Authorizer, Judged, Permit},
+    api::{Api, Caller},
+    authorize::{Asked, Authorizer, Judged, Permit, Sealer},
     body::Body,
+    broker::Broker,
     clock::Clock,
     compatibility::{self, Mode, Rewrite},
     config::{Compatibility, Limits, Reauthentication, Shape},
-    credential::{Chosen, CredentialError, Credentials, Provenance},
-    forward::{self, Identity, headers},
+    credential::{Chosen, CredentialError, Credentials, Provenance, live::Live},
+    forward::{self, Identity, cookie, headers},
     framing,
     identify::{Evidence, Realms},
     listener::{Handle, peer::Peer, watch::Activity},
@@ -38,7 +39,9 @@ use crate::{
 };
 
 pub mod answer;
+mod brokered;
 pub mod build;
+mod contexts;
 pub mod drain;
 mod merge;
 pub mod operator;
@@ -88,6 +91,8 @@ pub struct Site {
     pub shape: Shape,
     /// What the cluster is shown.
     pub credentials: Arc<Credentials>,
+    /// The sessions of its callers, in shape broker.
+    pub broker: Option<Broker>,
     /// How it is told who calls.
     pub identity: Identity,
     /// Names that a sidecar takes in `Host`.
@@ -172,24 +177,28 @@ impl Door {
             sidecar::check(&parts, &self.site.hosts)?;
         }
 
-        let mut permit = if let Some(bare) = Permit::options(&parts.method) {
-            if route != Route::Cluster {
-                return Ok(self.own(shared.api.options(&parts), record));
-            }
-            bare
-        } else if route == Route::Gateway
-            && let Some(response) = shared.api.public(&parts)
-        {
+        if let Some(response) = shared.api.public(route, &parts) {
             return Ok(self.own(response, record));
+        }
+        let mut session = None;
+        let mut permit = if let Some(bare) = Permit::options(&parts.method) {
+            bare
         } else if let (Route::Cluster, Some(open)) = (route, Permit::sidecar(self.site.shape)) {
             open
+        } else if let Some(broker) = &self.site.broker {
+            if route != Route::Cluster {
+                return Box::pin(self.serve_own(broker, route, (parts, unread), peer, record)).await;
+            }
+            let visitor = self.visitor(broker, &mut parts, peer, record).await?;
+            let permit = self.admitted(&visitor)?;
+            session = visitor.into_session();
+            permit
         } else {
-            match self.identify(&parts, peer, record).await {
+            match self.identify(&parts, route, peer, record).await {
                 Ok(principal) if route == Route::Cluster => {
-                    let client = peer.client_ip(&parts.headers);
                     let asked = Asked {
                         principal: &principal,
-                        client,
+                        client: peer.client_ip(&parts.headers),
                         method: &parts.method,
                         uri: &parts.uri,
                         headers: &parts.headers,
@@ -198,11 +207,7 @@ impl Door {
                     shared.authorizer.check(asked, unread, async |permit| self.ask(permit).await).await?
                 }
                 Ok(principal) => {
-                    let request = Request::from_parts(parts, std::mem::take(unread));
-                    let response =
-                        Box::pin(shared.api.answer(request, principal, peer, async |permit| self.ask(permit).await))
-                            .await;
-                    return Ok(self.own(response, record));
+                    return Ok(Box::pin(self.serve(principal.into(), (parts, unread), peer, record)).await);
                 }
                 Err(refusal) if route == Route::Cluster && self.site.credentials.is_passthrough() => {
                     Permit::passthrough(&refusal).ok_or(refusal)?
@@ -214,20 +219,16 @@ impl Door {
             return Err(CredentialError::UpstreamOpen.into());
         }
 
-        let judged = permit.take_judged();
+        let (judged, contexts) = (permit.take_judged(), permit.take_contexts());
         if permit.has_read() {
-            parts.headers.remove(header::CONTENT_ENCODING);
-            match http_body::Body::size_hint(unread).exact() {
-                Some(length) => drop(parts.headers.insert(header::CONTENT_LENGTH, length.into())),
-                None => drop(parts.headers.remove(header::CONTENT_LENGTH)),
-            }
+            reframe(&mut parts.headers, unread);
         }
-        if let Some(judged) = &judged {
-            if matches!(unread, Body::Empty)
-                && let Some(refused) = judged.take_refused()
-            {
-                return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
-            }
+        if let (Some(judged), Body::Empty) = (&judged, &*unread)
+            && let Some(refused) = judged.take_refused()
+        {
+            return Ok(self.own(respond::es::json(refused.alone(), parts.headers.get(X_OPAQUE_ID)), record));
+        }
+        if judged.is_some() || contexts.is_some() {
             parts.headers.remove(header::ACCEPT_ENCODING); // the answer is read here
         }
         let changes = shared.authorizer.is_change(&parts.method, parts.uri.path());
@@ -236,11 +237,11 @@ impl Door {
         headers::clean_request(&mut parts.headers, peer, permit.passes_through());
         let rewrite = compatibility::request(mode, &mut parts, peer);
         self.site.identity.tell(&mut parts.headers, &permit, product, || self.core.wall(Instant::now()))?;
-        let credential = self.site.credentials.choose(&permit).await?;
+        let (credential, background) = self.choose(session, &permit).await?;
         // Nobody has proven anything: the cluster is not made to hold a stranger's bytes.
         let body = if permit.goes_bare() { Body::Empty } else { std::mem::take(unread) };
         let head = forward::head(parts, &permit, &body);
-        let (body, again) = self.keep(&credential, &head, body);
+        let (body, again) = self.keep((&credential, background), &head, body);
         let (upload, progress) = Upload::new(body, limit, limits.idle_timeout);
         drop(limits);
         record.progress = progress;
@@ -249,7 +250,7 @@ impl Door {
         let answered = self.attempt(&permit, &credential, head.map(|()| upload), patience, record).await;
         let mut answered = answered.map_err(|error| whole(error.into(), judged.as_ref()))?;
         if answered.0.status() == StatusCode::UNAUTHORIZED {
-            let again = Box::pin(self.refused(&permit, again, answered, unread, record)).await;
+            let again = Box::pin(self.refused(&permit, again, answered, (peer, unread), record)).await;
             answered = again.map_err(|error| whole(error, judged.as_ref()))?;
         } else {
             drop(again); // frees what was kept
@@ -257,7 +258,7 @@ impl Door {
         if changes && answered.0.status().is_success() {
             shared.authorizer.forget();
         }
-        let delivered = self.deliver(answered, credential.provenance(), mode, &rewrite, record).await?;
+        let delivered = self.deliver(answered, credential.provenance(), mode, &rewrite, contexts, record).await?;
         match judged {
             Some(judged) if delivered.status() == StatusCode::OK => Ok(merge::merge(delivered, &judged)?),
             _ => Ok(delivered),
@@ -269,9 +270,7 @@ impl Door {
         let credential = self.site.credentials.choose(&permit).await.ok()?;
         let mut request =
             forward::head(Request::new(()).into_parts().0, &permit, &Body::Empty).map(|()| Upload::empty());
-        if let Chosen::Gateway(held) = credential
-            && let Some(header) = held.header()
-        {
+        if let Some(header) = credential.header() {
             forward::attach(request.headers_mut(), header);
         }
         let asking = async {
@@ -289,11 +288,12 @@ impl Door {
     async fn identify(
         &self,
         parts: &Parts,
+        route: Route,
         peer: &Peer,
         record: &mut Record,
     ) -> Result<Arc<Principal>, crate::identify::IdentifyError> {
         let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let strangers_pass = self.site.credentials.is_passthrough();
+        let strangers_pass = route == Route::Cluster && self.site.credentials.is_passthrough();
         let evidence = Evidence { method: &parts.method, headers: &parts.headers, target, peer, strangers_pass };
         let known = self.core.shared.realms.recall(&evidence, self.core.wall(record.started));
         self.core.counters.identity_cache(known.is_some());
@@ -305,6 +305,32 @@ impl Door {
         Ok(principal)
     }
 
+    /// Serves `/_security` and `/_gateway` for whoever proved who they are.
+    async fn serve(
+        &self,
+        caller: Caller,
+        (parts, unread): (Parts, &mut Body),
+        peer: &Peer,
+        record: &mut Record,
+    ) -> Response<Answer> {
+        let request = Request::from_parts(parts, std::mem::take(unread));
+        let ask = async |permit| self.ask(permit).await;
+        self.own(self.core.shared.api.answer(request, caller, peer, ask).await, record)
+    }
+
+    /// What the cluster is shown: the token of the caller's session, which may be no sign of its user, or what the
+    /// listener shows.
+    async fn choose(
+        &self,
+        session: Option<(Arc<Live>, bool)>,
+        permit: &Permit,
+    ) -> Result<(Chosen, bool), CredentialError> {
+        match session {
+            Some((live, background)) => Ok((Chosen::Session(live), background)),
+            None => Ok((self.site.credentials.choose(permit).await?, false)),
+        }
+    }
+
     /// No `async fn`: it would keep room for the request a second time.
     fn attempt<'a>(
         &'a self,
@@ -314,9 +340,7 @@ impl Door {
         patience: Duration,
         record: &mut Record,
     ) -> impl Future<Output = Result<Received, forward::ForwardError>> + use<'a> {
-        if let Chosen::Gateway(held) = credential
-            && let Some(header) = held.header()
-        {
+        if let Some(header) = credential.header() {
             forward::attach(request.headers_mut(), header);
         }
         record.attempts += 1;
@@ -334,6 +358,7 @@ impl Door {
         provenance: Provenance,
         mode: Mode,
         rewrite: &Rewrite,
+        contexts: Option<Box<Sealer>>,
         record: &mut Record,
     ) -> Result<Response<Answer>, Rejection> {
         let (mut parts, body) = response.into_parts();
@@ -368,7 +393,11 @@ impl Door {
             }
             return Ok(Response::from_parts(parts, Answer::new(body, None)));
         }
-        Ok(Response::from_parts(parts, Answer::new(body, lease)))
+        let delivered = Response::from_parts(parts, Answer::new(body, lease));
+        match contexts {
+            Some(sealer) => Ok(Box::pin(contexts::seal(delivered, *sealer)).await?),
+            None => Ok(delivered),
+        }
     }
 
     /// An answer that the gateway itself gives.
@@ -385,6 +414,15 @@ impl Door {
 /// A body that was broken off is refused for what was wrong with it.
 fn whole(error: Rejection, judged: Option<&Judged>) -> Rejection {
     judged.and_then(Judged::take_error).map_or(error, Rejection::from)
+}
+
+/// The headers of a body that was judged here are those of what is sent on.
+fn reframe(headers: &mut HeaderMap, body: &Body) {
+    headers.remove(header::CONTENT_ENCODING);
+    match http_body::Body::size_hint(body).exact() {
+        Some(length) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
+        None => drop(headers.remove(header::CONTENT_LENGTH)),
+    }
 }
 
 /// Reads on, for a while, what a refused client is still sending: a connection that is closed over unread bytes is
@@ -422,6 +460,10 @@ impl Handle for Door {
                     self.own(response, &mut record)
                 }
             };
+            if record.clears_cookie {
+                response.headers_mut().insert(header::SET_COOKIE, cookie::clear());
+                response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
             record.status = response.status();
             response.body_mut().settle(record);
             Ok(response)

@@ -29,6 +29,7 @@ use crate::{
 };
 
 pub mod cache;
+mod cluster;
 mod companions;
 mod compiled;
 pub mod error;
@@ -40,6 +41,7 @@ pub mod presented;
 mod realm;
 pub mod throttle;
 
+pub use cluster::{AskCluster, AskError, Asking, Told};
 pub use error::{Challenge, IdentifyError, Refusal};
 pub use file::FileError;
 pub use jwt::{JwtError, KeySource, SourceError};
@@ -64,8 +66,8 @@ pub struct Evidence<'a> {
     pub target: &'a str,
     /// The far end of its connection.
     pub peer: &'a Peer,
-    /// Whether a caller whom no realm here knows may be judged by the cluster instead: nothing is then held against
-    /// them here.
+    /// Whether a caller whom no realm here knows, but perhaps the cluster, may be judged by it instead: nothing is then
+    /// held against them here, and `cluster` realms stand back.
     pub strangers_pass: bool,
 }
 
@@ -77,6 +79,8 @@ pub struct Realms {
     anonymous: Option<Identity>,
     /// Whether certificates prove anything here.
     certificates: bool,
+    /// Whether the cluster may know whom nobody here knows.
+    asks_cluster: bool,
     digester: Digester,
     proven: Cache<Arc<Principal>>,
     refused: Cache<Dead>,
@@ -102,6 +106,8 @@ pub struct Registers {
     pub documents: Documents,
     /// Verifies the passwords of users in files.
     pub passwords: Passwords,
+    /// Asks for the users of the cluster.
+    pub cluster: AskCluster,
     /// Told by all of them of what stopped being so.
     pub revocations: Arc<Revocations>,
 }
@@ -109,8 +115,14 @@ pub struct Registers {
 impl Registers {
     /// Registers over one store, whose changes end what was remembered of them.
     #[must_use]
-    pub fn new(store: &AnyStore, passwords: Passwords, clock: &Clock, config: &config::Config) -> Self {
-        let revocations = Arc::new(Revocations::default());
+    pub fn new(
+        store: &AnyStore,
+        revocations: &Arc<Revocations>,
+        passwords: Passwords,
+        cluster: AskCluster,
+        clock: &Clock,
+        config: &config::Config,
+    ) -> Self {
         let announce = revocations.announce();
         let documents = Documents::new(store.clone(), Arc::clone(&announce));
         let (keys, tokens) = (config.api_keys.clone(), config.tokens.clone());
@@ -122,7 +134,8 @@ impl Registers {
             roles: Arc::new(Roles::new(documents.clone())),
             documents,
             passwords,
-            revocations,
+            cluster,
+            revocations: Arc::clone(revocations),
         }
     }
 }
@@ -133,6 +146,8 @@ struct Dead {
     /// Of the realm in the chain.
     judge: usize,
     verdict: Death,
+    /// Whether the cluster had its say, where it may know better.
+    is_final: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -162,13 +177,15 @@ impl Realms {
         metrics: Arc<Metrics>,
         audit: Audit,
     ) -> Result<Self, RealmError> {
-        let Registers { users, keys, tokens, service_accounts, roles, documents, passwords, revocations } = registers;
-        let chain = Named::chain(&config.realms, &passwords, &revocations)?;
+        let Registers { users, keys, tokens, service_accounts, roles, documents, passwords, cluster, revocations } =
+            registers;
+        let chain = Named::chain(&config.realms, &passwords, &revocations, &cluster)?;
         let mappings = RoleMappings::new(documents);
         let files = Files::of_chain(&chain);
         let common_roles = config.anonymous.roles.iter().map(|role| role.as_str().into()).collect();
         let throttle = Throttle::new(config.throttle.clone());
         Ok(Self {
+            asks_cluster: chain.iter().any(|named| named.life_at_cluster().is_some()),
             certificates: chain.iter().any(|named| matches!(named.realm, Realm::Pki(_))),
             chain,
             proofs: Proofs {
@@ -235,7 +252,8 @@ impl Realms {
     pub fn tell_uses(&self) {
         self.proven.tell_uses(|principal, at| {
             let key = principal.api_key.as_ref().or_else(|| principal.run_by.as_ref()?.api_key.as_ref());
-            if let Some(key) = key.filter(|_| principal.authentication == AuthenticationType::ApiKey) {
+            let own = principal.authentication == AuthenticationType::ApiKey && !principal.is_of_cluster;
+            if let Some(key) = key.filter(|_| own) {
                 self.proofs.keys.note_use(&key.id, at);
             }
         });
@@ -305,11 +323,15 @@ impl Realms {
             Presented::ApiKey { .. } | Presented::Bearer(_) => IdentifyError::Refused(Refusal::TokenUnknown),
         };
         let mut failure = Failure::unjudged(refusal);
-        if let Some(dead) = self.remembered_dead(digest) {
+        if let Some(dead) = self.remembered_dead(digest, evidence) {
             return Err(dead);
         }
         // What is wrong stays wrong for a while, so nothing is asked twice for the same; passwords are not remembered so.
-        let shared = digest.filter(|_| matches!(presented, Presented::ApiKey { .. } | Presented::Bearer(_)));
+        let shared = digest.filter(|_| match presented {
+            Presented::ApiKey { .. } | Presented::Bearer(_) => true,
+            Presented::Basic { .. } => self.asks_cluster,
+            Presented::Certificate(_) | Presented::Nothing => false,
+        });
         let _flight = match shared {
             Some(digest) => self.flights.begin(digest).await,
             None => None,
@@ -318,17 +340,24 @@ impl Realms {
         if let Some(known) = shared.and_then(|shown| self.remembered(&shown, evidence, self.proofs.clock.now())) {
             return Ok(known);
         }
-        if let Some(dead) = self.remembered_dead(shared) {
+        if let Some(dead) = self.remembered_dead(shared, evidence) {
             return Err(dead);
         }
         let revocations = &self.proofs.revocations;
         let at = Circumstances {
             begun: revocations.begin(),
             address: evidence.peer.client_ip(evidence.headers),
-            strangers_pass: evidence.strangers_pass,
+            strangers_pass: evidence.strangers_pass || self.asks_cluster,
         };
-        let mut dead = None;
+        let (mut dead, mut life) = (None, REFUSED_LIFE);
         for (place, realm) in self.chain.iter().enumerate() {
+            if let Some(at_most) = realm.life_at_cluster() {
+                // It judges what passes through to it anyway, and is not shown what was recognized here.
+                if evidence.strangers_pass || !failure.error.is_unclaimed() {
+                    continue;
+                }
+                life = life.min(at_most);
+            }
             match realm.authenticate(presented, at, &self.proofs).await {
                 Ok(Verdict::Accept(proven)) => {
                     if let (Some(digest), Some(stamps)) = (digest, proven.stamps) {
@@ -339,19 +368,20 @@ impl Realms {
                     return Ok(proven.principal);
                 }
                 Ok(Verdict::Decline(error)) => {
-                    dead = Dead::of(&error, place);
+                    let is_final = !self.asks_cluster || !evidence.strangers_pass || !error.is_unclaimed();
+                    dead = Dead::of(&error, place).map(|dead| Dead { is_final, ..dead });
                     failure = Failure { error, judge: Some(realm) };
                 }
                 Ok(Verdict::Pass) => {}
                 Ok(Verdict::Refuse(error)) => {
-                    self.remember_dead(digest, presented, at.begun, Dead::of(&error, place));
+                    self.remember_dead(digest, presented, at.begun, Dead::of(&error, place), life);
                     return Err(Failure { error, judge: Some(realm) });
                 }
                 Err(error) => return Err(Failure { error, judge: Some(realm) }),
             }
         }
         // Only now: what one realm does not know another may.
-        self.remember_dead(digest, presented, at.begun, dead);
+        self.remember_dead(digest, presented, at.begun, dead, life);
         // A certificate that names nobody is none.
         if matches!(failure.error, IdentifyError::Missing) {
             return self.anonymous(evidence).await.map_err(|error| Failure { error, ..failure });
@@ -359,25 +389,36 @@ impl Realms {
         Err(failure)
     }
 
-    fn remembered_dead(&self, digest: Option<Digest>) -> Option<Failure<'_>> {
+    fn remembered_dead(&self, digest: Option<Digest>, evidence: &Evidence<'_>) -> Option<Failure<'_>> {
         let dead = self.refused.get(&digest?, &self.proofs.revocations, self.proofs.clock.now())?;
+        if !dead.is_final && !evidence.strangers_pass {
+            return None;
+        }
         Some(Failure { judge: self.chain.get(dead.judge), error: dead.into() })
     }
 
     /// Keeps why a credential is refused. An expired key may still be invalidated, and is then refused for that.
-    fn remember_dead(&self, digest: Option<Digest>, presented: &Presented, begun: Begun, dead: Option<Dead>) {
+    fn remember_dead(
+        &self,
+        digest: Option<Digest>,
+        presented: &Presented,
+        begun: Begun,
+        dead: Option<Dead>,
+        life: Duration,
+    ) {
         let stamps = match presented {
             Presented::ApiKey { id, .. } => self.proofs.revocations.stamp(begun, &[Subject::Key(id)]),
             _ => Some(Stamps::default()),
         };
         if let (Some(digest), Some(dead), Some(stamps)) = (digest, dead, stamps) {
-            self.refused.insert(digest, dead, self.proofs.clock.now().plus(REFUSED_LIFE), stamps);
+            self.refused.insert(digest, dead, self.proofs.clock.now().plus(life), stamps);
         }
     }
 
     /// Who was proven by that digest; not while its password is being guessed from the same address.
     fn remembered(&self, digest: &Digest, evidence: &Evidence<'_>, now: Timestamp) -> Option<Arc<Principal>> {
-        self.proven.get(digest, &self.proofs.revocations, now).filter(|principal| {
+        let known = self.proven.get(digest, &self.proofs.revocations, now);
+        known.filter(|known| !(evidence.strangers_pass && known.is_of_cluster)).filter(|principal| {
             principal.authentication != AuthenticationType::Realm
                 || !self.proofs.throttle.silences(
                     evidence.peer.client_ip(evidence.headers),
@@ -482,7 +523,7 @@ impl Dead {
             IdentifyError::TokenExpired => Death::TokenExpired,
             _ => return None,
         };
-        Some(Self { judge, verdict })
+        Some(Self { judge, verdict, is_final: true })
     }
 }
 

@@ -4,7 +4,8 @@
 //! [`gateway`] is the pipeline, [`identify`] proves who calls, [`authorize`] decides what they may do,
 //! [`scan`] reads the bodies that name indices, [`credential`] picks what the cluster is shown,
 //! [`forward`] sends over [`upstream`], and [`reauthenticate`] judges a refusal. [`api`] answers what searchgate serves itself and [`respond`]
-//! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`], [`tokens`] and [`sessions`].
+//! words every answer of its own. Beneath them: [`store`] with [`users`], [`keys`], [`tokens`] and [`sessions`], whose
+//! pairs [`renewal`] keeps alive.
 //! Beside the pipeline: [`cluster`], the cluster's own security API, asked with [`fetch`]; [`demo`], a throw-away cluster
 //! to try it on.
 
@@ -12,6 +13,7 @@ pub mod admin;
 pub mod api;
 pub mod authorize;
 pub mod body;
+pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
@@ -34,6 +36,7 @@ pub mod path;
 pub mod pem;
 pub mod privileges;
 pub mod reauthenticate;
+pub mod renewal;
 pub mod replay;
 pub mod respond;
 pub mod role_mappings;

@@ -126,6 +126,8 @@ pub struct Principal {
     pub service_token: Option<ServiceTokenRef>,
     /// Who proved themselves, when `identity` is whom they run as.
     pub run_by: Option<Arc<Principal>>,
+    /// Whether it showed a credential of the cluster's own, which may pass through to it.
+    pub is_of_cluster: bool,
     /// What it may do, compiled.
     pub privileges: Privileges,
 }
@@ -148,6 +150,7 @@ impl Principal {
             api_key: None,
             service_token: None,
             run_by: None,
+            is_of_cluster: false,
             privileges,
         }
     }

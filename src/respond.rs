@@ -3,8 +3,10 @@
 use http::{Extensions, HeaderValue, StatusCode};
 
 use crate::{
-    authorize::{ANY_ACTION, AuthorizeError},
+    authorize::{ANY_ACTION, AuthorizeError, Gone},
     body::BodyError,
+    broker::{LoginError, SessionError},
+    config::ExpiredStatus,
     credential::CredentialError,
     forward::ForwardError,
     framing::FramingError,
@@ -49,6 +51,9 @@ pub enum Rejection {
     /// A web page spoke through a sidecar. 403.
     #[error("requests with an Origin are not taken here")]
     CrossOrigin,
+    /// A page of another site used the cookie of a session. 403.
+    #[error("a page of another site changes nothing with a session cookie")]
+    CrossSite,
     /// The cluster gave no usable answer.
     #[error(transparent)]
     Forward(#[from] ForwardError),
@@ -58,6 +63,9 @@ pub enum Rejection {
     /// The caller is not known.
     #[error(transparent)]
     Identify(#[from] IdentifyError),
+    /// Nobody was logged in.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// `CONNECT` and `TRACE`. 405.
     #[error("method is not allowed")]
     MethodNotAllowed,
@@ -67,6 +75,9 @@ pub enum Rejection {
     /// An ambiguous target. 400.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// A handle that opens nothing.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The store does not answer. 503, never 401: clients take a 401 as final and drop data.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -92,6 +103,7 @@ impl Rejection {
         match self {
             Self::Authorize(AuthorizeError::Denied(_) | AuthorizeError::Forbidden(_))
             | Self::CrossOrigin
+            | Self::CrossSite
             | Self::Identify(IdentifyError::RunAs { .. }) => (StatusCode::FORBIDDEN, SECURITY),
             Self::Authorize(AuthorizeError::Body(error)) => match **error {
                 BodyError::Interrupted(_) | BodyError::Lost | BodyError::Refused => {
@@ -100,10 +112,20 @@ impl Rejection {
                 BodyError::Stalled => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
                 BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception"),
             },
+            Self::Authorize(AuthorizeError::Gone(Gone::Scroll)) => {
+                (StatusCode::NOT_FOUND, "search_phase_execution_exception")
+            }
+            Self::Authorize(AuthorizeError::Gone(Gone::Async(_) | Gone::Pit | Gone::Scrolls)) => {
+                (StatusCode::NOT_FOUND, "resource_not_found_exception")
+            }
             Self::Authorize(AuthorizeError::NoSuchIndex(_)) => (StatusCode::NOT_FOUND, "index_not_found_exception"),
             Self::Busy(Busy) | Self::Identify(IdentifyError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, TOO_BUSY),
-            Self::Credential(CredentialError::ClientMismatch) => (StatusCode::BAD_GATEWAY, "refresh_client_mismatch"),
-            Self::Credential(CredentialError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),
+            Self::Credential(CredentialError::ClientMismatch) | Self::Session(SessionError::OtherClient) => {
+                (StatusCode::BAD_GATEWAY, "refresh_client_mismatch")
+            }
+            Self::Credential(CredentialError::Rejected)
+            | Self::Login(LoginError::Rejected)
+            | Self::Session(SessionError::Rejected) => (StatusCode::BAD_GATEWAY, "upstream_credential_rejected"),
             Self::Authorize(AuthorizeError::Unresolved)
             | Self::Credential(
                 CredentialError::Resend
@@ -112,14 +134,16 @@ impl Rejection {
                 | CredentialError::UpstreamOpen,
             )
             | Self::Forward(ForwardError::BodyLost | ForwardError::Unnameable | ForwardError::Unsigned)
-            | Self::Identify(IdentifyError::IssuerSilent | IdentifyError::Unavailable(_))
+            | Self::Identify(IdentifyError::Silent | IdentifyError::Unavailable(_))
+            | Self::Login(LoginError::Store(_) | LoginError::Transient(_))
+            | Self::Session(SessionError::Busy | SessionError::Store(_) | SessionError::Transient { .. })
             | Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY),
             Self::Forward(ForwardError::BodyStalled) => (StatusCode::REQUEST_TIMEOUT, "timeout_exception"),
             Self::Forward(ForwardError::BodyTooLarge { .. }) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception")
             }
             Self::Forward(ForwardError::ClientGone) => (StatusCode::BAD_REQUEST, "channel_closed_exception"),
-            Self::Forward(ForwardError::Interrupted | ForwardError::Unreachable) => {
+            Self::Forward(ForwardError::Interrupted | ForwardError::Unreachable | ForwardError::Unsealed) => {
                 (StatusCode::BAD_GATEWAY, "upstream_unavailable")
             }
             Self::Forward(ForwardError::TimedOut) => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
@@ -134,8 +158,17 @@ impl Rejection {
                 | IdentifyError::Secondary(_)
                 | IdentifyError::ServiceAccount { .. }
                 | IdentifyError::TokenExpired,
-            ) => (StatusCode::UNAUTHORIZED, SECURITY),
-            Self::Identify(IdentifyError::Throttled { .. }) => (StatusCode::TOO_MANY_REQUESTS, SECURITY),
+            )
+            | Self::Login(LoginError::Denied { .. })
+            | Self::Session(SessionError::Over { status: ExpiredStatus::Unauthorized, .. } | SessionError::Unknown) => {
+                (StatusCode::UNAUTHORIZED, SECURITY)
+            }
+            Self::Session(SessionError::Over { status: ExpiredStatus::BadRequest, .. }) => {
+                (StatusCode::BAD_REQUEST, SECURITY)
+            }
+            Self::Identify(IdentifyError::Throttled { .. }) | Self::Login(LoginError::Throttled { .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, SECURITY)
+            }
             Self::Authorize(AuthorizeError::Illegal(_))
             | Self::Forward(ForwardError::BodyRefused)
             | Self::Framing(_)
@@ -150,16 +183,20 @@ impl Rejection {
     #[must_use]
     pub fn code(&self) -> Option<&'static str> {
         match self {
-            Self::Busy(_) => Some("throttled"),
+            Self::Busy(_) | Self::Login(LoginError::Throttled { .. }) => Some("throttled"),
             Self::Credential(CredentialError::Resend) | Self::Forward(ForwardError::BodyLost) => {
                 Some("token_refreshed_retry")
             }
             Self::Identify(error) => error.reason_code(),
+            Self::Login(LoginError::Denied { .. }) => Some("bad_credentials"),
+            Self::Session(error) => error.code(),
             Self::Authorize(_)
             | Self::Credential(_)
             | Self::CrossOrigin
+            | Self::CrossSite
             | Self::Forward(_)
             | Self::Framing(_)
+            | Self::Login(_)
             | Self::MethodNotAllowed
             | Self::Misdirected
             | Self::Path(_)
@@ -175,22 +212,32 @@ impl Rejection {
                 AuthorizeError::run_as(caller, user, ANY_ACTION).to_string()
             }
             Self::Identify(error) => error.reason(target),
-            Self::Store(_) => "the security store is not available at the moment".to_owned(),
+            Self::Login(LoginError::Store(_)) | Self::Session(SessionError::Store(_)) | Self::Store(_) => {
+                "the security store is not available at the moment".to_owned()
+            }
             Self::Authorize(_)
             | Self::Credential(_)
             | Self::CrossOrigin
+            | Self::CrossSite
             | Self::Forward(_)
             | Self::Framing(_)
+            | Self::Login(_)
             | Self::MethodNotAllowed
             | Self::Misdirected
-            | Self::Path(_) => self.to_string(),
+            | Self::Path(_)
+            | Self::Session(_) => self.to_string(),
         }
     }
 
     /// Whole seconds to wait: on every 429 and 503.
     fn retry_after(&self) -> Option<u64> {
-        if let Self::Identify(error) = self {
-            let wait = error.retry_after()?;
+        let wait = match self {
+            Self::Identify(error) => Some(error.retry_after()?),
+            Self::Login(LoginError::Throttled { retry_after })
+            | Self::Session(SessionError::Transient { retry_after }) => Some(*retry_after),
+            _ => None,
+        };
+        if let Some(wait) = wait {
             return Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
         }
         if let Self::Credential(CredentialError::Transient) = self {

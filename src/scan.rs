@@ -11,6 +11,7 @@
 mod action;
 mod alias;
 mod bulk;
+mod context_answer;
 mod contexts;
 mod create;
 mod documents;
@@ -28,7 +29,8 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 
 pub use alias::{AliasAction, AliasBody, AliasVerb};
 pub use bulk::{Bulk, Item, Op};
-pub use contexts::contexts;
+pub use context_answer::{ContextAnswer, IdKey, Seal, Unsealed};
+pub use contexts::ContextIds;
 pub use create::{Creation, Mapping};
 pub use documents::{Document, DocumentKind, Documents, termvectors};
 pub use inflate::Inflate;

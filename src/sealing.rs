@@ -311,7 +311,7 @@ mod tests {
         assert!(matches!(keys.reload(), Err(MasterKeyError::Line { line: 1, .. })));
         assert!(keys.open(Purpose::Pair, b"", &sealed).is_some());
         std::fs::write(&file, line(2)).unwrap();
-        keys.clone().reload().unwrap();
+        keys.reload().unwrap();
         assert!(keys.open(Purpose::Pair, b"", &sealed).is_none());
     }
 

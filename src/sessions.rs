@@ -35,6 +35,9 @@ pub use session::{
     Counts, Found, NewSession, PREFIX, Pair, Provider, ProviderKind, Published, Query, Session, SessionId,
 };
 
+/// Told of every session that this process ended, once that is durable; without it where no key of the ring opens it.
+pub type Ended = Arc<dyn Fn(Option<&Session>, Reason) + Send + Sync>;
+
 /// The sessions of this gateway and its replicas.
 pub struct Sessions {
     store: AnyStore,
@@ -43,6 +46,7 @@ pub struct Sessions {
     config: config::Sessions,
     claim_ttl: Duration,
     announce: Announce,
+    ended: Ended,
     queued: Arc<Notify>,
 }
 
@@ -56,8 +60,9 @@ impl Sessions {
         config: config::Sessions,
         claim_ttl: Duration,
         announce: Announce,
+        ended: Ended,
     ) -> Self {
-        Self { store, keys, clock, config, claim_ttl, announce, queued: Arc::default() }
+        Self { store, keys, clock, config, claim_ttl, announce, ended, queued: Arc::default() }
     }
 
     /// Opens a session; returns its handle once it is durable, and the sessions of that user beyond
@@ -310,12 +315,14 @@ impl Sessions {
     async fn end_all(&self, filter: SessionFilter, spare: u32, reason: Reason) -> Result<u64, StoreError> {
         let end = SessionEnd { filter, spare, limit: BATCH, cause: reason.as_str().into(), at: self.clock.now() };
         let (store, announce, queued) = (self.store.clone(), Arc::clone(&self.announce), Arc::clone(&self.queued));
+        let (keys, told) = (self.keys.clone(), Arc::clone(&self.ended));
         store::complete(async move {
             let mut total = 0;
             loop {
                 let ended = store.end_sessions(&end).await?;
                 for session in &ended {
                     announce(&Change::Session(session.id));
+                    told(content::open(&keys, session).as_ref(), reason);
                     tracing::info!(session = %SessionId(session.id).short(), %reason, "session ended");
                 }
                 if !ended.is_empty() {

@@ -78,22 +78,29 @@ fn a_decision_allocates_nothing() {
 
 #[test]
 fn judging_a_request_of_a_limited_caller_allocates_nothing() {
-    let authorizer = Authorizer::new(Audit::off(), Clock::system());
+    let authorizer = Authorizer::new(Audit::off(), Clock::system(), searchgate::sealing::MasterKeys::ephemeral());
     let realm = RealmRef { name: "native".into(), kind: "native".into() };
     let caller = Arc::new(Principal::new(Identity::default(), realm, AuthenticationType::Realm, limited()));
     let headers = HeaderMap::new();
-    let judge = |target| {
+    let judge = |method: Method, target| {
         let uri = Uri::from_static(target);
-        let asked =
-            Asked { principal: &caller, client: None, method: &Method::GET, uri: &uri, headers: &headers, limit: 0 };
+        let asked = Asked { principal: &caller, client: None, method: &method, uri: &uri, headers: &headers, limit: 0 };
         let mut body = Body::Empty;
         let mut checking = pin!(authorizer.check(asked, &mut body, async |_| None));
         let polled = checking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(polled, Poll::Ready(Ok(_))), "{target}");
     };
-    judge("/logs-app-7/_search");
-    assert_eq!(count(|| judge("/logs-app-7/_search?size=0")), 0);
-    assert_eq!(count(|| judge("/logs-app-*/_search")), 0);
+    judge(Method::GET, "/logs-app-7/_search");
+    for (method, target) in [
+        (Method::GET, "/logs-app-7/_search?size=0"),
+        (Method::GET, "/logs-app-*/_search"),
+        (Method::GET, "/logs-app-2026.11.30/_doc/1?routing=7"),
+        (Method::PUT, "/metrics-app/_create/1"),
+        (Method::GET, "/events/_count"),
+        (Method::GET, "/_cluster/health"),
+    ] {
+        assert_eq!(count(|| judge(method, target)), 0, "{target}");
+    }
 }
 
 #[test]

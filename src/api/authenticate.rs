@@ -8,13 +8,21 @@ use crate::{
         access::{self},
         failure::Failure,
     },
-    model::Principal,
+    model::{AuthenticationType, Principal},
 };
 
 /// Tells the caller who it is: everybody may ask.
 pub(super) fn authenticate(call: &Call<'_>) -> Result<Reply, Failure> {
     call.query.finish(call.path())?;
     call.refuse_body()?;
+    if let Some(live) = &call.caller.session {
+        // As the cluster's grant said, but that it is a token by which they are known now.
+        let mut shown = live.session.authentication.clone();
+        if let Some(shown) = shown.as_object_mut() {
+            shown.insert("authentication_type".into(), json!(AuthenticationType::Token));
+        }
+        return Ok(Reply::ok(shown));
+    }
     Ok(Reply::ok(authentication(call.principal, &call.principal.identity.roles)))
 }
 

@@ -75,7 +75,7 @@ impl Api {
         &self,
         call: &mut Call<'_>,
         caller: &Arc<Principal>,
-        ask: impl AsyncFnOnce(Permit) -> Option<Bytes>,
+        ask: impl AsyncFn(Permit) -> Option<Bytes>,
     ) -> Result<Reply, Failure> {
         call.query.finish(call.path())?;
         let question: Question = serde_json::from_slice(call.required_body()?)

@@ -25,7 +25,7 @@ pub(super) fn answer(api: &Api, parts: &Parts) -> Response<Body> {
     let (now, mut keys) = (api.clock.now(), BTreeMap::new());
     for issuer in &api.issuers {
         issuer.published(now, |key| {
-            keys.insert(key["kid"].to_string(), key.clone());
+            keys.insert(key.to_string(), key.clone());
         });
     }
     let set = json!({ "keys": keys.into_values().collect::<Vec<Value>>() });

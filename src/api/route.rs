@@ -23,6 +23,7 @@ pub(super) enum Endpoint {
     Enroll,
     Explain,
     GrantKey,
+    InvalidateSessions,
     Key,
     KeyCache,
     Keys,
@@ -48,6 +49,9 @@ pub(super) enum Endpoint {
     ServiceCredentials,
     ServiceToken,
     ServiceTokenCache,
+    Session,
+    SessionById,
+    Sessions,
     Settings,
     SuggestProfiles,
     Token,
@@ -156,6 +160,10 @@ pub(super) const ROUTES: &[Route] = &[
 #[rustfmt::skip]
 pub(super) const GATEWAY: &[Route] = &[
     route!("explain", Explain, POST "user/list_privileges"),
+    route!("session", Session, GET "user/authenticate", POST "user/authenticate", DELETE "user/authenticate"),
+    route!("sessions", Sessions, GET "user/get"),
+    route!("sessions/_invalidate", InvalidateSessions, POST "session/invalidate"),
+    route!("sessions/{id}", SessionById, GET "user/get", DELETE "session/invalidate"),
 ];
 
 /// The route that a request names, if it has the method.

@@ -6,10 +6,11 @@ use serde_json::json;
 use super::*;
 use crate::{
     config::Config,
-    identify::Registers,
+    identify::{AskCluster, AskError, Registers},
     model::{ApiKeyRef, AuthenticationType, Identity, KeyId, RealmRef, Timestamp},
     passwords::Passwords,
     privileges::Privileges,
+    sealing::MasterKeys,
     store::{AnyStore, KeyFilter, Page, memory::Memory},
     telemetry::metrics::Metrics,
 };
@@ -25,17 +26,27 @@ pub(super) fn api() -> Api {
     let clock = Clock::anchored(Timestamp::from_millis(1_800_000_000_000));
     let mut config = Config::default();
     config.api_keys.max_per_owner = 100;
-    let registers = Registers::new(&store, Passwords::start(1, 4), &clock, &config);
+    let nobody = AskCluster::new(|_| Box::pin(async { Err(AskError::Refused) }), Vec::new());
+    let registers = Registers::new(&store, &Arc::default(), Passwords::start(1, 4), nobody, &clock, &config);
     let Registers { users, keys, tokens, roles, documents, service_accounts, .. } = registers.clone();
     let realms = Realms::new(&config.authentication, 100, registers, clock.clone(), Metrics::new(&[]), Audit::off());
     Api {
-        authorizer: Authorizer::new(Audit::off(), clock.clone()),
+        authorizer: Authorizer::new(Audit::off(), clock.clone(), crate::sealing::MasterKeys::ephemeral()),
         keys,
         users,
         tokens,
         roles,
         documents,
         service_accounts,
+        sessions: Arc::new(Sessions::new(
+            store,
+            MasterKeys::ephemeral(),
+            clock.clone(),
+            config.sessions.clone(),
+            config.invalidation.claim_ttl,
+            Arc::new(|_| ()),
+            Arc::new(|_, _| ()),
+        )),
         realms: Arc::new(realms.unwrap()),
         issuers: Vec::new(),
         audit: Audit::off(),
@@ -375,7 +386,7 @@ async fn options_says_what_there_is() {
         ("/_security/nope/more", "GET,POST,PUT,DELETE,HEAD"),
     ] {
         let (parts, ()) = Request::options(path).header("x-opaque-id", "a").body(()).unwrap().into_parts();
-        let response = api().options(&parts);
+        let response = options(&parts);
         assert_eq!(
             (response.status(), &response.headers()["allow"]),
             (StatusCode::OK, &HeaderValue::from_static(allow))

@@ -22,6 +22,7 @@ use crate::{
     privileges::Privileges,
     respond::{Exception, Rejection},
     secret::SecretText,
+    sessions::SessionId,
     store::{Client, TokenSubject},
     tokens::RefreshError,
 };
@@ -30,7 +31,7 @@ impl Api {
     /// Issues a token, or a pair.
     pub(super) async fn grant_token(&self, call: &mut Call<'_>) -> Result<Reply, Failure> {
         let form = Form::read("token_request", call.required_body()?)?;
-        let texts = texts(&form, &["grant_type", "kerberos_ticket", "password", "refresh_token", "scope", "username"])?;
+        let texts = texts(&form, MEMBERS)?;
         call.query.finish(call.path())?;
         let grant = texts.get("grant_type").and_then(|value| value.as_str()).unwrap_or_default();
         validate(grant, &texts)?;
@@ -38,6 +39,9 @@ impl Api {
         access::require(call.principal, action).map_err(Rejection::from)?;
         let text = |name| texts.get(name).and_then(|value| value.as_str()).unwrap_or_default();
         let principal = call.principal;
+        if let Some(broker) = &call.caller.broker {
+            return self.broker_grant(call, broker, (grant, text("username"), text("password"))).await;
+        }
         let client = Client::of(principal);
         let (issued, shown) = match grant {
             "_kerberos" => return Err(kerberos(text("kerberos_ticket"))),
@@ -120,6 +124,9 @@ impl Api {
             );
         }
         validation.finish(INVALID_REQUEST)?;
+        if let Some(id) = token.and_then(SessionId::of_handle) {
+            return self.end_brokered(call, &id, &INVALIDATE).await;
+        }
         access::require(call.principal, &INVALIDATE).map_err(Rejection::from)?;
         let done = match (token, refresh) {
             (Some(token), _) => self.tokens.invalidate(token).await?,
@@ -167,7 +174,7 @@ fn unable(username: Box<str>) -> Failure {
 }
 
 /// The members of a body that holds nothing but texts.
-fn texts(form: &Form, known: &[&str]) -> Result<Map<String, Value>, Exception> {
+pub(super) fn texts(form: &Form, known: &[&str]) -> Result<Map<String, Value>, Exception> {
     form.fields
         .iter()
         .map(|field| {
@@ -180,7 +187,7 @@ fn texts(form: &Form, known: &[&str]) -> Result<Map<String, Value>, Exception> {
 }
 
 /// Refuses members that do not go with a grant, in the words of RFC 6749.
-fn validate(grant: &str, texts: &Map<String, Value>) -> Result<(), Failure> {
+pub(super) fn validate(grant: &str, texts: &Map<String, Value>) -> Result<(), Failure> {
     let mut validation = Validation::default();
     let needs: &[&str] = match grant {
         "client_credentials" => &[],
@@ -212,6 +219,10 @@ fn refuse(validation: &Validation) -> Result<(), Failure> {
     let error = if description.contains("grant_type") { "unsupported_grant_type" } else { "invalid_request" };
     Err(Failure::Grant { error, description })
 }
+
+/// Members of a grant, in the order of the alphabet.
+pub(super) const MEMBERS: &[&str] =
+    &["grant_type", "kerberos_ticket", "password", "refresh_token", "scope", "username"];
 
 const CREATE_NAME: &str = "cluster:admin/xpack/security/token/create";
 const CREATE: Action = Action::named(CREATE_NAME);

@@ -7,14 +7,17 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 
 use super::{
+    contexts::{self, Envelope},
     date_math,
     documents::{AUTO_CREATE, BULK_SHARD, CREATE_OP, DELETE, INDEX_OP, UPDATE},
     explain::Notes,
     names::Expression,
     narrow::{self, ALIASES, Narrowing, Options},
+    pipelines::Staying,
     refusal::{AuthorizeError, On},
-    resolve::Catalog,
+    resolve::{Catalog, Entry},
     routes::{Expand, Route},
+    somewhere,
 };
 use crate::{
     body::{Body, BodyError},
@@ -24,6 +27,7 @@ use crate::{
         Language, Mapping, Mention, Mentions, Op, Purpose, Refusal, Refused, Reindex, ScanError, SearchItem,
         SearchJudgement, Searches, Sources,
     },
+    sealing::MasterKeys,
 };
 
 /// What goes on of a body, and what was left out of it.
@@ -32,6 +36,14 @@ pub(super) struct Left {
     pub(super) body: Option<Bytes>,
     /// What the answer must be told.
     pub(super) refused: Option<Refused>,
+    /// The points in time that it searches.
+    pub(super) opened: Vec<Opened>,
+}
+
+/// A point in time, as its holder knows it and as the cluster does.
+pub(super) struct Opened {
+    pub(super) held: String,
+    pub(super) envelope: Envelope,
 }
 
 /// Judges one body.
@@ -42,6 +54,10 @@ pub(super) struct Judge<'a> {
     pub(super) index: &'a str,
     /// What exists, where it was asked. What needs it then is [`AuthorizeError::Unresolved`].
     pub(super) catalog: Option<&'a Catalog>,
+    /// Pipelines that items of a bulk may name; all where nothing is said.
+    pub(super) pipelines: Option<&'a Staying>,
+    /// Open points in time, where some may be searched.
+    pub(super) keys: Option<&'a MasterKeys>,
     pub(super) now: Timestamp,
     pub(super) notes: &'a Notes,
 }
@@ -123,19 +139,63 @@ impl Judge<'_> {
                     self.covered(self.route.action(), &index)?;
                 }
             }
-            "search" => self.search(&Mentions::read(&body).map_err(|error| self.unread(&error))?)?,
+            "search" => return self.one(body),
             "esql" => self.language(Language::Esql, &body)?,
             "ppl" => self.language(Language::Ppl, &body)?,
             "sql" => self.language(Language::Sql, &body)?,
             _ => return Err(self.everything()),
         }
-        Ok(Left { body: Some(body), refused: None })
+        Ok(Left { body: Some(body), refused: None, opened: Vec::new() })
+    }
+
+    /// A search, or what is written like one.
+    fn one(&self, body: Bytes) -> Result<Left, AuthorizeError> {
+        let mentions = Mentions::read(&body).map_err(|error| self.unread(&error))?;
+        self.search(&mentions)?;
+        let Some((held, span)) = mentions.pit else {
+            return Ok(Left { body: Some(body), refused: None, opened: Vec::new() });
+        };
+        if !matches!(self.route.shape, "/_search" | "/{index}/_search") {
+            return Err(self.everything());
+        }
+        let opened = self.point_in_time(held)?;
+        let id = serde_json::Value::from(&*opened.envelope.id).to_string();
+        let body = scan::replace(&body, &[(span, id)]).into();
+        Ok(Left { body: Some(body), refused: None, opened: vec![opened] })
+    }
+
+    /// A point in time that the caller may search: it needs no more than to read the indices, whoever opened it.
+    fn point_in_time(&self, held: String) -> Result<Opened, AuthorizeError> {
+        if !self.index.is_empty() {
+            return Err(AuthorizeError::Illegal(PIT_INDICES.into()));
+        }
+        somewhere(self.principal, self.route)?;
+        let envelope = self.keys.and_then(|keys| contexts::point_in_time(keys, &held));
+        let envelope = envelope.ok_or_else(|| AuthorizeError::Illegal("Cannot parse point in time id".into()))?;
+        for index in &envelope.indices {
+            if !self.reads(index)? {
+                return Err(AuthorizeError::index(self.principal, SEARCH, On::default()));
+            }
+        }
+        Ok(Opened { held, envelope })
+    }
+
+    /// Whether the caller may search all that `name` means, which may be a wildcard.
+    fn reads(&self, name: &str) -> Result<bool, AuthorizeError> {
+        if let Some((prefix, _)) = name.split_once('*') {
+            return Ok(self.principal.privileges.allows_index_action_on_prefix(SEARCH, prefix));
+        }
+        if self.allows(SEARCH, name) {
+            return Ok(true);
+        }
+        let entry = self.catalog.ok_or(AuthorizeError::Unresolved)?.get(name);
+        Ok(matches!(entry, Some(Entry::Index { data_stream: Some(stream), .. }) if self.allows(SEARCH, stream)))
     }
 
     fn search(&self, mentions: &Mentions) -> Result<(), AuthorizeError> {
-        // What somebody opened may name anything; a script of a by-query request deletes.
+        // A script of a by-query request deletes.
         let deletes = mentions.script && !self.principal.privileges.allows_index_action_on_prefix(DELETE, "");
-        if mentions.pit.is_some() || deletes && self.route.action().starts_with("indices:data/write/") {
+        if deletes && self.route.action().starts_with("indices:data/write/") {
             return Err(self.everything());
         }
         self.mentions(&mentions.indices)
@@ -237,6 +297,12 @@ impl Judge<'_> {
 
     /// One write of a bulk.
     pub(super) fn item(&self, item: &Item<'_>) -> Judgement {
+        let stays =
+            |pipeline: &&str| *pipeline == "_none" || self.pipelines.is_none_or(|known| known.contains(*pipeline));
+        if let Some(pipeline) = item.pipeline.filter(|pipeline| !stays(pipeline)) {
+            self.notes.mentioned(BULK_SHARD, item.index, false);
+            return Judgement::Refuse(Refusal::Denied(AuthorizeError::pipeline(pipeline).to_string().into()));
+        }
         match self.write(item) {
             Ok(action) => {
                 self.notes.mentioned(action, item.index, true);
@@ -261,8 +327,7 @@ impl Judge<'_> {
         if action != DELETE && !self.allows(AUTO_CREATE, &name) && !exists() {
             return Err((AUTO_CREATE, name));
         }
-        let moves = item.pipeline.is_some_and(|pipeline| pipeline != "_none");
-        if moves || !self.allows(BULK_SHARD, &name) {
+        if !self.allows(BULK_SHARD, &name) {
             return Err((BULK_SHARD, name));
         }
         if self.allows(action, &name) { Ok(action) } else { Err((action, name)) }
@@ -290,13 +355,15 @@ impl Judge<'_> {
             return Err(AuthorizeError::Unresolved);
         }
         let documents = judged.map_err(|error| self.unread(&error))?;
-        Ok(Left { body: documents.body.map(|body| body.into_owned().into()), refused: Some(documents.refused) })
+        let body = documents.body.map(|body| body.into_owned().into());
+        Ok(Left { body, refused: Some(documents.refused), opened: Vec::new() })
     }
 
     fn searches(&self, body: &[u8]) -> Result<Left, AuthorizeError> {
         let lacks = Cell::new(false);
+        let mut opened = Vec::new();
         let searches = Searches::judge(body, &mut |item| {
-            self.one_search(item).unwrap_or_else(|error| {
+            self.one_search(item, &mut opened).unwrap_or_else(|error| {
                 lacks.set(lacks.get() || matches!(error, AuthorizeError::Unresolved));
                 SearchJudgement::Refuse(match error {
                     AuthorizeError::NoSuchIndex(_) => Refusal::NotFound,
@@ -308,11 +375,21 @@ impl Judge<'_> {
             return Err(AuthorizeError::Unresolved);
         }
         let searches = searches.map_err(|error| self.unread(&error))?;
-        Ok(Left { body: searches.body.map(|body| body.into_owned().into()), refused: Some(searches.refused) })
+        let body = searches.body.map(|body| body.into_owned().into());
+        Ok(Left { body, refused: Some(searches.refused), opened })
     }
 
-    fn one_search(&self, item: &SearchItem<'_>) -> Result<SearchJudgement, AuthorizeError> {
+    fn one_search(&self, item: &SearchItem<'_>, opened: &mut Vec<Opened>) -> Result<SearchJudgement, AuthorizeError> {
         self.search(&item.mentions)?;
+        if let Some((held, _)) = &item.mentions.pit {
+            if item.indices.as_ref().is_some_and(|indices| !indices.is_empty()) {
+                return Err(AuthorizeError::Illegal(PIT_INDICES.into()));
+            }
+            let found = self.point_in_time(held.clone())?;
+            let id = found.envelope.id.clone();
+            opened.push(found);
+            return Ok(SearchJudgement::Context(id));
+        }
         if item.indices.iter().flatten().any(|index| index.is_empty()) {
             return Err(AuthorizeError::index(self.principal, SEARCH, On::default()));
         }
@@ -375,6 +452,7 @@ impl AuthorizeError {
 }
 
 const SEARCH: &str = "indices:data/read/search";
+const PIT_INDICES: &str = "[indices] cannot be used with point in time. Do not specify any index with point in time.";
 /// The rule of API page section 14.4.
 const MORE: &str = "Adding an alias is not allowed when the alias has more permissions than any of the indices";
 /// Bytes that are read of one body.

@@ -123,7 +123,7 @@ fn actions(route: &Route, method: &Method, query: &Query<'_>) -> [Option<&'stati
     }
 }
 
-const INDEX: &str = "indices:data/write/index";
+pub(super) const INDEX: &str = "indices:data/write/index";
 pub(super) const INDEX_OP: &str = "indices:data/write/index:op_type/index";
 pub(super) const CREATE_OP: &str = "indices:data/write/index:op_type/create";
 pub(super) const DELETE: &str = "indices:data/write/delete";

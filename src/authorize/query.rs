@@ -22,9 +22,15 @@ pub(super) struct Query<'a> {
     pub(super) format: Option<Cow<'a, str>>,
     /// `filter_path`: which parts of the answer are wanted.
     pub(super) filter_path: Option<Cow<'a, str>>,
+    /// `pipeline`, if not `_none`.
+    pub(super) pipeline: Option<Cow<'a, str>>,
+    /// Whether it holds what would be the body.
+    pub(super) source: bool,
+    /// Whether a scroll is opened or continued.
+    pub(super) scroll: bool,
     /// `help`.
     pub(super) help: Option<Cow<'a, str>>,
-    /// Whether something stands in it that names what this module does not read: a body, a pipeline, a context.
+    /// Whether something stands in it that names what this module does not read: a body, a context.
     pub(super) opaque: Option<&'static str>,
 }
 
@@ -44,23 +50,27 @@ impl<'a> Query<'a> {
                 "op_type" => &mut query.op_type,
                 "format" => &mut query.format,
                 "filter_path" => &mut query.filter_path,
+                "scroll" => {
+                    query.scroll = true;
+                    continue;
+                }
                 "help" => &mut query.help,
+                "pipeline" => &mut query.pipeline,
                 other => {
-                    if let Some(known) = OPAQUE.iter().find(|known| **known == other)
-                        && !(*known == "pipeline" && value == "_none")
-                    {
-                        query.opaque = Some(known);
-                    }
+                    query.source |= other == "source";
+                    query.opaque = OPAQUE.iter().find(|known| **known == other).copied().or(query.opaque);
                     continue;
                 }
             };
             *slot = Some(decode(value));
         }
+        query.pipeline.take_if(|pipeline| pipeline == "_none");
         query
     }
 }
 
-fn decode(raw: &str) -> Cow<'_, str> {
+/// A key or value as it is meant.
+pub(super) fn decode(raw: &str) -> Cow<'_, str> {
     if !raw.contains(['%', '+']) {
         return Cow::Borrowed(raw);
     }
@@ -69,7 +79,7 @@ fn decode(raw: &str) -> Cow<'_, str> {
 }
 
 /// Parameters that stand for a body, or for what the cluster would do in its own name.
-const OPAQUE: [&str; 5] = ["source", "pipeline", "search_pipeline", "scroll_id", "default_pipeline"];
+const OPAQUE: [&str; 4] = ["source", "search_pipeline", "scroll_id", "default_pipeline"];
 
 #[cfg(test)]
 mod tests {
@@ -94,8 +104,9 @@ mod tests {
     #[test]
     fn bodies_and_pipelines_in_a_query_are_noticed() {
         assert_eq!(Query::parse("sourc%65={}").opaque, Some("source"));
-        assert_eq!(Query::parse("pipeline=p").opaque, Some("pipeline"));
-        assert_eq!(Query::parse("pipeline=_none").opaque, None);
+        assert_eq!(Query::parse("pipeline=p").pipeline.unwrap(), "p");
+        assert_eq!(Query::parse("pipeline=p&pipeline=_none").pipeline, None, "the last counts");
+        assert_eq!(Query::parse("pipeline=_none;p%69peline=p").pipeline.unwrap(), "p");
         assert_eq!(Query::parse("_source=a").opaque, None);
     }
 }

@@ -23,6 +23,9 @@ pub enum AuthorizeError {
     /// Not because of an action, but of what would follow from it. 403.
     #[error("{0}")]
     Forbidden(Box<str>),
+    /// What it would go on with is not there, or not for this caller, which looks the same. 404.
+    #[error(transparent)]
+    Gone(Gone),
     /// Nobody may ask so. 400.
     #[error("{0}")]
     Illegal(Box<str>),
@@ -32,6 +35,23 @@ pub enum AuthorizeError {
     /// What exists could not be asked. 503.
     #[error("the cluster does not tell which indices exist")]
     Unresolved,
+}
+
+/// What is not there (API page section 14.3).
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Gone {
+    /// An asynchronous search of this id.
+    #[error("{0}")]
+    Async(Box<str>),
+    /// A point in time that was to be closed.
+    #[error("the point in time is gone")]
+    Pit,
+    /// A scroll that was to go on.
+    #[error("the scroll is gone")]
+    Scroll,
+    /// Scrolls that were to be ended.
+    #[error("the scrolls are gone")]
+    Scrolls,
 }
 
 /// The caller may not do this. Words and shape: API page section 3.1.
@@ -80,6 +100,18 @@ impl AuthorizeError {
     pub fn because(principal: &Principal, action: &'static str, kind: &'static str, reason: String) -> Self {
         let granting = ("index", privileges::granting_index(action));
         Self::denied(principal, action, On::default(), granting, Some((kind, reason.into())))
+    }
+
+    /// A pipeline is not for callers who may not write to all indices.
+    #[must_use]
+    pub fn pipeline(name: &str) -> Self {
+        Self::Forbidden(
+            format!(
+                "pipeline [{name}] may send documents to other indices, or does not exist: it is for callers who may write \
+                 to all indices"
+            )
+            .into(),
+        )
     }
 
     /// The caller is bound to a workflow, and this is none.

@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use http::Method;
 
+use super::contexts::Context;
+
 /// All routes, as a tree of path segments.
 #[derive(Default)]
 pub(super) struct Routes {
@@ -37,8 +39,12 @@ pub(super) struct Route {
     pub(super) expand: Expand,
     /// What of the body must be read.
     pub(super) body: Option<&'static str>,
+    /// What is opened by it, or was opened before.
+    pub(super) context: Option<Context>,
     /// Which segment is `{index}`.
     pub(super) index: Option<usize>,
+    /// Which segment is `{id}`.
+    pub(super) id: Option<usize>,
     /// Which segment is `{target}`.
     pub(super) target: Option<usize>,
     /// Which segment is `{name}`.
@@ -155,7 +161,9 @@ impl Route {
             auto_create: false,
             expand: Expand { open: true, closed: false, hidden: false },
             body: None,
+            context: None,
             index: position("{index}"),
+            id: position("{id}"),
             target: position("{target}"),
             name: position("{name}"),
             index_belongs: None,
@@ -167,6 +175,7 @@ impl Route {
                 None if flag == "lenient" => route.lenient = true,
                 None if flag == "auto_create" => route.auto_create = true,
                 Some(("body", kind)) => route.body = Some(kind),
+                Some(("context", what)) => route.context = Some(Context::parse(what)?),
                 Some(("expand", states)) => route.expand = Expand::parse(states).ok()?,
                 _ => return None,
             }
@@ -299,6 +308,7 @@ mod tests {
             let judged = !matches!(route.kind, Kind::Everything | Kind::Free);
             assert!(!judged || !route.actions.is_empty(), "{}", route.shape);
             assert!(route.kind != Kind::Concrete || route.index.is_some(), "{}", route.shape);
+            assert!(route.kind != Kind::Context || route.context.is_some(), "{}", route.shape);
         }
     }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::{
     content::{Judge, PATIENCE},
     explain::Notes,
+    pipelines::Staying,
     refusal::AuthorizeError,
     resolve::Catalog,
     routes::Route,
@@ -69,6 +70,7 @@ pub(super) struct BulkFilter {
     route: Arc<Route>,
     index: Box<str>,
     catalog: Arc<Catalog>,
+    pipelines: Option<Arc<Staying>>,
     now: Timestamp,
     notes: Notes,
     inflate: Option<Inflate>,
@@ -89,6 +91,7 @@ pub(super) struct Terms<'a> {
     pub(super) route: &'a Arc<Route>,
     pub(super) index: &'a str,
     pub(super) catalog: Arc<Catalog>,
+    pub(super) pipelines: Option<Arc<Staying>>,
     pub(super) now: Timestamp,
     pub(super) notes: Notes,
     pub(super) gzip: bool,
@@ -123,6 +126,7 @@ impl BulkFilter {
             route: Arc::clone(terms.route),
             index: terms.index.into(),
             catalog: terms.catalog,
+            pipelines: terms.pipelines,
             now: terms.now,
             notes: terms.notes,
             inflate: terms.gzip.then(|| Inflate::new(usize::try_from(limit).unwrap_or(usize::MAX))),
@@ -142,6 +146,8 @@ impl BulkFilter {
             route: &self.route,
             index: &self.index,
             catalog: Some(&self.catalog),
+            pipelines: self.pipelines.as_deref(),
+            keys: None,
             now: self.now,
             notes: &self.notes,
         };
@@ -166,13 +172,11 @@ impl BulkFilter {
     }
 
     fn inflated(&mut self, piece: Bytes) -> Result<(), ScanError> {
-        match &mut self.inflate {
-            Some(inflate) => inflate.push(&piece, &mut self.plain),
-            None => {
-                self.plain.push(piece);
-                Ok(())
-            }
+        if let Some(inflate) = &mut self.inflate {
+            return inflate.push(&piece, &mut self.plain);
         }
+        self.plain.push(piece);
+        Ok(())
     }
 
     fn ended(&mut self, passed: &mut Vec<Bytes>) -> Result<(), ScanError> {
@@ -205,6 +209,10 @@ impl Filter for BulkFilter {
         self.inflated(piece).and_then(|()| self.take(passed)).map_err(|error| self.unread(&error))
     }
 
+    fn step(&self) -> usize {
+        if self.inflate.is_some() { PACKED } else { usize::MAX }
+    }
+
     fn finish(&mut self, passed: &mut Vec<Bytes>) -> Result<(), BodyError> {
         self.ended(passed).map_err(|error| self.unread(&error))
     }
@@ -216,6 +224,8 @@ impl fmt::Debug for BulkFilter {
     }
 }
 
+/// Gzip that is inflated at once: it may become a thousand times as many.
+const PACKED: usize = 4096;
 /// What is read of a bulk before its head goes on.
 const FIRST: usize = 64 * 1024;
 

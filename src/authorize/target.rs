@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use http::{Uri, uri::PathAndQuery};
 
-use super::routes::{Route, segments};
+use super::{
+    query,
+    routes::{Route, segments},
+};
 use crate::path;
 
 /// Puts lists of names where a route has them: `index`, and `name` where that is given.
@@ -61,6 +64,42 @@ pub(super) fn without_filter(uri: &Uri) -> Option<PathAndQuery> {
     });
     let query = kept.collect::<Vec<_>>().join("&");
     PathAndQuery::try_from(format!("{}?{query}", uri.path())).ok()
+}
+
+/// The same target with other ids in place of those in segment `at`, and of each `scroll_id` in its query. `None`: there
+/// are none.
+///
+/// # Errors
+///
+/// Those of `other`, which is given a list as it is meant.
+pub(super) fn with_ids<E>(
+    uri: &Uri,
+    at: Option<usize>,
+    mut other: impl FnMut(&str) -> Result<Vec<String>, E>,
+) -> Result<Option<PathAndQuery>, E> {
+    let (mut target, mut changed) = (String::with_capacity(uri.path().len()), false);
+    for (place, segment) in segments(uri.path()).enumerate() {
+        if at == Some(place) {
+            push(&mut target, '/', &other(&path::decode(segment).unwrap_or_default())?, "");
+            changed = true;
+        } else {
+            target.push('/');
+            target.push_str(segment);
+        }
+    }
+    let pairs = uri.query().into_iter().flat_map(|query| query.split(['&', ';']));
+    for (place, pair) in pairs.enumerate() {
+        target.push(if place == 0 { '?' } else { '&' });
+        match pair.split_once('=') {
+            Some((key, value)) if query::decode(key) == "scroll_id" => {
+                target.push_str("scroll_id");
+                push(&mut target, '=', &other(&query::decode(value))?, "");
+                changed = true;
+            }
+            _ => target.push_str(pair),
+        }
+    }
+    Ok(PathAndQuery::try_from(target).ok().filter(|_| changed))
 }
 
 fn push(target: &mut String, before: char, names: &[String], nothing: &str) {

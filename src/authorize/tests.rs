@@ -36,21 +36,30 @@ fn ask(principal: &Principal, method: &str, target: &str) -> Result<Permit, Auth
 /// What becomes of a request, before a cluster with the indices `a1`, `a2`, `b1`, hidden `h1`, closed `c1` and the
 /// alias `al` of `a1`.
 fn asked(principal: &Principal, method: &str, target: &str, body: &str) -> Result<(Permit, Body), AuthorizeError> {
-    let authorizer = Authorizer::new(Audit::off(), Clock::anchored(Timestamp::from_millis(1_795_557_253_007)));
+    let authorizer = Authorizer::new(
+        Audit::off(),
+        Clock::anchored(Timestamp::from_millis(1_795_557_253_007)),
+        MasterKeys::ephemeral(),
+    );
     let (principal, method, uri) = (Arc::new(principal.clone()), method.parse().unwrap(), target.parse().unwrap());
     let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, "application/json".parse().unwrap())]);
     let asked =
         Asked { principal: &principal, client: None, method: &method, uri: &uri, headers: &headers, limit: 1 << 20 };
     let mut body = Body::from(body.to_owned());
     let answer = async |permit: Permit| {
-        assert_eq!(permit.target().unwrap(), CATALOG);
-        Some(Bytes::from_static(EXISTING))
+        Some(Bytes::from_static(match permit.target().unwrap().as_str() {
+            CATALOG => EXISTING,
+            PIPELINES => PIPELINES_THERE,
+            other => panic!("{other}"),
+        }))
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let permit = runtime.block_on(authorizer.check(asked, &mut body, answer))?;
     Ok((permit, body))
 }
 
+const PIPELINES_THERE: &[u8] = br#"{"p":{"processors":[{"script":{"id":"x"}}]},
+    "safe":{"processors":[{"set":{"field":"a","value":1}}]}}"#;
 const EXISTING: &[u8] = br#"{"indices":[{"name":"a1","attributes":["open"]},{"name":"a2","attributes":["open"]},
     {"name":"b1","attributes":["open"]},{"name":"h1","attributes":["hidden","open"]},
     {"name":"c1","attributes":["closed"]},{"name":".ds-x-1","attributes":["hidden","open"],"data_stream":"x"}],
@@ -270,8 +279,17 @@ fn a_write_is_refused_in_the_words_of_how_far_it_came() {
 }
 
 #[test]
-fn a_write_through_a_pipeline_is_refused() {
+fn a_write_through_a_pipeline_that_may_send_it_elsewhere_is_refused() {
     let writer = holder(&["a1"], &["write"]);
+    assert!(ask(&writer, "PUT", "/a1/_doc/1?pipeline=safe").is_ok());
+    assert!(ask(&writer, "PUT", "/a1/_doc/1?pipeline=missing").is_err());
+    assert!(ask(&writer, "PUT", "/b1/_doc/1?pipeline=safe").is_err());
+    assert!(ask(&writer, "POST", "/a1/_update_by_query?pipeline=safe").is_err());
+    let text = ask(&writer, "PUT", "/a1/_doc/1?pipeline=p").unwrap_err().to_string();
+    assert!(text.starts_with("pipeline [p] may send documents to other indices"), "{text}");
+    let everywhere = json!({"indices": [{"names": ["*"], "privileges": ["write", "create_index"], "allow_restricted_indices": true}]});
+    let everywhere = principal(&["r"], Privileges::of_user(&named("r", everywhere)));
+    assert!(ask(&everywhere, "PUT", "/a1/_doc/1?pipeline=p").is_ok());
     assert!(ask(&writer, "PUT", "/a1/_doc/1?pipeline=p").is_err());
     assert!(ask(&writer, "PUT", "/a1/_doc/1?pipeline=_none").is_ok());
 }
@@ -355,7 +373,7 @@ fn backing_indices_are_covered_by_their_data_stream() {
 
 #[test]
 fn a_cluster_that_does_not_answer_opens_nothing() {
-    let authorizer = Authorizer::new(Audit::off(), Clock::system());
+    let authorizer = Authorizer::new(Audit::off(), Clock::system(), MasterKeys::ephemeral());
     let (principal, method, uri) = (Arc::new(holder(&["a1"], &["read"])), Method::GET, Uri::from_static("/_search"));
     let asked = Asked {
         principal: &principal,
@@ -392,6 +410,36 @@ fn a_search_may_name_in_its_body_what_the_caller_may_read() {
 fn a_search_with_a_body_narrows_like_one_without() {
     let (permit, _) = asked(&holder(&["a1"], &["read"]), "POST", "/_search", "{}").unwrap();
     assert_eq!(permit.target().unwrap(), "/a1/_search");
+}
+
+#[test]
+fn a_bulk_goes_through_the_pipeline_of_its_query_if_that_leaves_it_where_it_is() {
+    let mine = "{\"index\":{\"_index\":\"a1\"}}\n{}\n";
+    assert_eq!(body_of(&["write"], "/_bulk?pipeline=safe", mine).unwrap(), mine);
+    assert!(body_of(&["write"], "/_bulk?pipeline=p", mine).is_err());
+    assert!(body_of(&["write"], "/a1/_bulk?p%69peline=p", mine).is_err());
+}
+
+#[test]
+fn what_a_body_names_and_a_grant_covers_is_allowed_though_the_cluster_does_not_tell_what_exists() {
+    let authorizer = Authorizer::new(Audit::off(), Clock::system(), MasterKeys::ephemeral());
+    let (principal, uri) = (Arc::new(holder(&["a*"], &["read"])), Uri::from_static("/_msearch"));
+    let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, "application/json".parse().unwrap())]);
+    let asked = Asked {
+        principal: &principal,
+        client: None,
+        method: &Method::POST,
+        uri: &uri,
+        headers: &headers,
+        limit: 1 << 20,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let judge = |body: &str| {
+        let mut body = Body::from(body.to_owned());
+        runtime.block_on(authorizer.check(asked, &mut body, async |_| None))
+    };
+    assert!(judge("{\"index\":\"a1\"}\n{}\n").is_ok());
+    assert!(matches!(judge("{\"index\":\"*\"}\n{}\n").unwrap_err(), AuthorizeError::Unresolved));
 }
 
 #[test]
@@ -442,7 +490,7 @@ fn an_alias_is_not_named_anew_by_a_body() {
 
 #[test]
 fn another_proxy_may_pass_on_what_needs_no_other_words() {
-    let authorizer = Authorizer::new(Audit::off(), Clock::system());
+    let authorizer = Authorizer::new(Audit::off(), Clock::system(), MasterKeys::ephemeral());
     let may = |caller: Principal, method: Method, target: &'static str| {
         let (principal, uri) = (Arc::new(caller), Uri::from_static(target));
         let headers = HeaderMap::new();

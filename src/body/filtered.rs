@@ -21,6 +21,11 @@ pub trait Filter: fmt::Debug + Send {
     /// [`BodyError::Refused`]: the message must not be completed.
     fn push(&mut self, piece: Bytes, passed: &mut Vec<Bytes>) -> Result<(), BodyError>;
 
+    /// Bytes that it is given at once: fewer, where few may become many.
+    fn step(&self) -> usize {
+        usize::MAX
+    }
+
     /// Ends the body.
     ///
     /// # Errors
@@ -34,6 +39,8 @@ pub trait Filter: fmt::Debug + Send {
 pub struct Filtered {
     source: Body,
     filter: Box<dyn Filter>,
+    /// Arrived, and not given to the filter.
+    arrived: Bytes,
     ready: VecDeque<Bytes>,
     passed: Vec<Bytes>,
     ended: bool,
@@ -43,7 +50,7 @@ impl Filtered {
     /// `source` as `filter` lets it through.
     #[must_use]
     pub fn new(source: Body, filter: Box<dyn Filter>) -> Self {
-        Self { source, filter, ready: VecDeque::new(), passed: Vec::new(), ended: false }
+        Self { source, filter, arrived: Bytes::new(), ready: VecDeque::new(), passed: Vec::new(), ended: false }
     }
 
     /// Reads on until `enough` bytes have passed, or to the end.
@@ -61,10 +68,17 @@ impl Filtered {
     /// What is left to be read; all of it at hand where the source has ended.
     #[must_use]
     pub fn into_body(self) -> Body {
-        match <[Bytes; 1]>::try_from(Vec::from_iter(self.ready.iter().cloned())) {
-            Ok([whole]) if self.ended => whole.into(),
-            Err(pieces) if self.ended => Bytes::from(pieces.concat()).into(),
-            _ => Body::Filtered(Box::new(self)),
+        if !self.ended {
+            return Body::Filtered(Box::new(self));
+        }
+        let mut pieces = Vec::from(self.ready);
+        match (pieces.pop(), pieces.is_empty()) {
+            (None, _) => Body::Empty,
+            (Some(whole), true) => whole.into(),
+            (Some(last), false) => {
+                pieces.push(last);
+                Bytes::from(pieces.concat()).into()
+            }
         }
     }
 
@@ -74,18 +88,19 @@ impl Filtered {
         self.source
     }
 
-    /// Takes one frame of the source.
+    /// Gives the filter what it takes at once.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        match ready!(Pin::new(&mut self.source).poll_frame(cx)?) {
-            Some(frame) => {
-                if let Ok(piece) = frame.into_data() {
-                    self.filter.push(piece, &mut self.passed)?;
-                }
-            }
-            None => {
+        if self.arrived.is_empty() {
+            if let Some(frame) = ready!(Pin::new(&mut self.source).poll_frame(cx)?) {
+                self.arrived = frame.into_data().unwrap_or_default();
+            } else {
                 self.ended = true;
                 self.filter.finish(&mut self.passed)?;
             }
+        }
+        if !self.arrived.is_empty() {
+            let step = self.filter.step().min(self.arrived.len());
+            self.filter.push(self.arrived.split_to(step), &mut self.passed)?;
         }
         self.ready.extend(self.passed.drain(..).filter(|piece| !piece.is_empty()));
         Poll::Ready(Ok(()))
@@ -157,6 +172,30 @@ mod tests {
         let body = begun.into_body();
         assert_eq!(body.size_hint().exact(), None);
         assert_eq!(body.read(100).await.unwrap(), "BC.");
+    }
+
+    #[tokio::test]
+    async fn a_filter_is_given_no_more_than_it_takes_at_once() {
+        #[derive(Debug)]
+        struct Few;
+
+        impl Filter for Few {
+            fn push(&mut self, piece: Bytes, passed: &mut Vec<Bytes>) -> Result<(), BodyError> {
+                assert!(piece.len() <= 2);
+                passed.push(piece);
+                Ok(())
+            }
+
+            fn step(&self) -> usize {
+                2
+            }
+
+            fn finish(&mut self, _passed: &mut Vec<Bytes>) -> Result<(), BodyError> {
+                Ok(())
+            }
+        }
+        let body = Body::Filtered(Box::new(Filtered::new(Body::from("abcde".to_owned()), Box::new(Few))));
+        assert_eq!(body.read(100).await.unwrap(), "abcde");
     }
 
     #[tokio::test]

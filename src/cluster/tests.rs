@@ -1,4 +1,4 @@
-//! Answers as Elasticsearch 8.19.21 gave them, to the letter; `tests/it/real/cluster.rs` asks it again.
+//! Answers as Elasticsearch 8.19.21 gave them, to the letter; `tests/it/real/pairs.rs` asks it again.
 
 use std::io::Write as _;
 
@@ -321,7 +321,7 @@ async fn nothing_secret_prints() {
     for body in [invalid_grant("s3cret"), security_exception("s3cret", 400), "s3cret".to_owned()] {
         for status in ["400 Bad Request", "401 Unauthorized", "503 Service Unavailable", "200 OK"] {
             let error = Scripted::refresh(status, &body).await.unwrap_err();
-            printed.push_str(&format!("{error} {error:?}"));
+            printed = format!("{printed} {error} {error:?}");
         }
     }
     assert!(!printed.contains("s3cret") && !printed.contains("Z2F0ZT"), "{printed}");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use crate::config::{CertificateFiles, Config, Credential, Jwks, Problem, Realm, Service, rules};
+use crate::config::{CertificateFiles, Config, Credential, Jwks, Problem, Realm, Service};
 
 /// Certificates, keys and CAs: without them nothing can start.
 pub(super) fn check(config: &Config) -> Vec<Problem> {
@@ -29,7 +29,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     if let Some(files) = &ssl.client {
         pair(files, "upstream.ssl", &mut problems);
     }
-    for (path, jwt) in rules::signing(config) {
+    for (path, jwt) in config.signing() {
         readable(&jwt.key_file, &format!("{path}.key_file"), &mut problems);
     }
     problems

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::config::{
-    Config, Credential, GrantType, IdentityKind, Jwt, ListenAddress, Listener, MAX_HOSTS, Oauth2, Problem, Realm,
-    Shape, StoreUrl,
+    Config, Credential, GrantType, IdentityKind, ListenAddress, Listener, MAX_HOSTS, Oauth2, Problem, Realm, Shape,
+    StoreUrl,
 };
 
 /// The cluster's reuse window for refresh tokens: `transparent-reauthentication.md` section 6.1.
@@ -60,27 +60,6 @@ pub(super) fn unsupported(config: &Config) -> Vec<Problem> {
     let mut refuse = |path: String, what: &str| {
         problems.push(Problem::at(&path, format!("{what} cannot be served by this version yet")));
     };
-    let credentials = config
-        .listeners
-        .iter()
-        .enumerate()
-        .map(|(index, listener)| (format!("listeners.{index}"), listener.credential.as_ref()));
-    let upstream = ("upstream".to_owned(), Some(&config.upstream.credential));
-    for (path, credential) in credentials.chain([upstream]) {
-        if let Some(Credential::Session { .. }) = credential {
-            refuse(format!("{path}.credential.kind"), "credential `session`");
-        }
-    }
-    for (index, listener) in config.listeners.iter().enumerate() {
-        if listener.shape == Shape::Broker {
-            refuse(format!("listeners.{index}.shape"), "shape `broker`");
-        }
-    }
-    for (index, realm) in config.authentication.realms.iter().enumerate() {
-        if let Realm::Cluster { .. } = realm {
-            refuse(format!("authentication.realms.{index}.type"), "realm `cluster`");
-        }
-    }
     if config.enrollment.enabled {
         refuse("enrollment.enabled".into(), "enrollment");
     }
@@ -112,6 +91,14 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
             let credential = listener.credential.as_ref().unwrap_or(&config.upstream.credential);
             let identity = listener.identity.as_ref().unwrap_or(&config.upstream.identity);
             pair(credential, identity, &format!("{path}.{own}"), problems);
+        }
+        let credential = listener.credential.as_ref().unwrap_or(&config.upstream.credential);
+        let (brokers, sessions) = (listener.shape == Shape::Broker, matches!(credential, Credential::Session { .. }));
+        if brokers != sessions {
+            problems
+                .push(Problem::at(&format!("{path}.shape"), "shape `broker` and credential `session` go together").hint(
+                "give the listener the other one too: `credential: { kind: session, service: … }`, or another shape",
+            ));
         }
         if let Some(Credential::Oauth2(oauth2)) = &listener.credential {
             grant(oauth2, &format!("{path}.credential"), problems);
@@ -180,19 +167,8 @@ fn pair(credential: &Credential, identity: &IdentityKind, path: &str, problems: 
     }
 }
 
-/// Identities that sign, with their paths.
-pub(super) fn signing(config: &Config) -> impl Iterator<Item = (String, &Jwt)> {
-    let listeners = config.listeners.iter().enumerate();
-    let own =
-        listeners.filter_map(|(index, own)| Some((format!("listeners.{index}.identity"), own.identity.as_ref()?)));
-    own.chain([("upstream.identity".to_owned(), &config.upstream.identity)]).filter_map(|(path, kind)| match kind {
-        IdentityKind::Jwt(jwt) => Some((path, jwt)),
-        _ => None,
-    })
-}
-
 fn identities(config: &Config, problems: &mut Vec<Problem>) {
-    for (path, jwt) in signing(config) {
+    for (path, jwt) in config.signing() {
         if ["iss", "sub", "aud", "iat", "nbf", "exp"].contains(&&*jwt.roles_claim) {
             problems.push(Problem::at(&format!("{path}.roles_claim"), "is a claim that says something else already"));
         }

@@ -319,6 +319,8 @@ store: { url: 'postgres://db/x' }
     1.yml:6:16: listeners.3.address: is the address of listeners.2.address too
       | 127.0.0.1:3
     1.yml:8:76: listeners.5.identity: identity `jwt` is sent as `Authorization` and needs credential `none`
+    1.yml:8:99: listeners.5.identity.key_file: cannot be read: No such file or directory (os error 2)
+      | k
     1.yml:11:10: upstream.hosts: at least one host is needed
     1.yml:12:76: upstream.credential.grant_type: this grant needs `username`
       | password
@@ -397,27 +399,49 @@ fn a_real_certificate_passes() {
 }
 
 #[test]
+fn a_broker_needs_sessions_and_sessions_a_broker() {
+    let session =
+        "upstream: { credential: { kind: session, service: { kind: basic, username: u, password_file: f } } }";
+    let broker = "listeners: [{ address: 'unix:/run/x', shape: broker }]";
+    good(&format!("{session}\n{broker}"));
+    for text in [session, broker] {
+        let problems = load(&[text], &[]).unwrap_err();
+        assert!(
+            problems.contains("listeners.0.shape: shape `broker` and credential `session` go together"),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_served_yet_is_well_formed_and_named() {
     let text = "
-listeners: [{ address: 'unix:/run/x', shape: broker }]
-upstream:
-  credential: { kind: session, service: { kind: basic, username: u, password_file: f } }
 authentication: { realms: [{ type: file, path: f }, { type: pki }, { type: cluster }] }
 store: { url: 'postgres://db/x', master_key_file: k }
 enrollment: { enabled: true }
 ";
     good(text);
     insta::assert_snapshot!(load_with(&[text], &[], &[rules::unsupported]).unwrap_err(), @r"
-    1.yml:2:46: listeners.0.shape: shape `broker` cannot be served by this version yet
-      | broker
-    1.yml:4:23: upstream.credential.kind: credential `session` cannot be served by this version yet
-      | session
-    1.yml:5:76: authentication.realms.2.type: realm `cluster` cannot be served by this version yet
-      | cluster
-    1.yml:7:24: enrollment.enabled: enrollment cannot be served by this version yet
+    1.yml:4:24: enrollment.enabled: enrollment cannot be served by this version yet
       | true
     ");
     assert!(rules::unsupported(&Config::default()).is_empty());
+}
+
+#[test]
+fn tokens_for_the_cluster_open_no_gate_and_have_their_claims_apart() {
+    insta::assert_snapshot!(bad("
+upstream: { identity: { kind: jwt, key_file: k, algorithm: ES256, issuer: corp, audience: a, roles_claim: sub } }
+authentication: { realms: [{ type: jwt, name: r, jwks: f, issuer: corp, audience: [b] }] }
+"), @r"
+    1.yml:2:46: upstream.identity.key_file: cannot be read: No such file or directory (os error 2)
+      | k
+    1.yml:2:75: upstream.identity.issuer: realm `r` takes tokens of this issuer: those made for the cluster would open this gate
+      | corp
+      = give the identity an issuer of its own
+    1.yml:2:107: upstream.identity.roles_claim: is a claim that says something else already
+      | sub
+    ");
 }
 
 #[test]

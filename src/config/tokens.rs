@@ -69,6 +69,10 @@ pub struct Sessions {
     pub lifespan: Duration,
     /// One more ends the oldest; `null` = any number.
     pub max_per_user: Option<u32>,
+    /// Time between looks for sessions whose time is over.
+    #[serde(with = "quantity::duration")]
+    #[schemars(with = "String")]
+    pub cleanup_interval: Duration,
     /// Break off answers that still stream when the session ends.
     pub cut_streams_at_lifespan: bool,
 }
@@ -103,6 +107,7 @@ impl Default for Sessions {
             idle_timeout: Duration::from_hours(8),
             lifespan: Duration::from_hours(720),
             max_per_user: None,
+            cleanup_interval: Duration::from_mins(10),
             cut_streams_at_lifespan: false,
         }
     }

@@ -110,7 +110,7 @@ mod tests {
         );
         let rfc = json!({"access_token": "a", "token_type": "bearer", "expires_in": "3600", "scope": "s"});
         let tokens = read(&rfc).unwrap();
-        assert_eq!((tokens.expires_in, tokens.refresh.is_none()), (Some(Duration::from_secs(3600)), true));
+        assert_eq!((tokens.expires_in, tokens.refresh.is_none()), (Some(Duration::from_hours(1)), true));
     }
 
     #[test]

@@ -63,6 +63,10 @@ impl Server {
     }
 
     /// The same, at an address.
+    ///
+    /// # Panics
+    ///
+    /// When it is taken.
     #[must_use]
     pub fn at(address: &str) -> Self {
         let listener = TcpListener::bind(address).unwrap();

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::listener::peer::Peer;
+use crate::{forward::cookie, listener::peer::Peer};
 
 /// Removes from a client's headers all that is for this hop alone or could carry an identity, before anything
 /// is added (contract section 4). Forwarding headers stay when the peer is trusted; its address is appended.
@@ -20,6 +20,7 @@ pub fn clean_request(headers: &mut HeaderMap, peer: &Peer, passthrough: bool) {
         }
     }
     doomed.remove_from(headers);
+    cookie::strip(headers);
     if takes_trailers {
         // For the next hop, which would leave trailers out otherwise.
         headers.insert(header::TE, HeaderValue::from_static("trailers"));

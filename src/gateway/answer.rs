@@ -72,6 +72,8 @@ pub struct Record {
     host: Option<usize>,
     /// Who made the answer.
     pub source: Source,
+    /// Whether the client is told to forget its session cookie.
+    pub clears_cookie: bool,
     /// The code of a refusal.
     pub reason: Option<&'static str>,
     /// Status sent.
@@ -177,6 +179,7 @@ impl Record {
             attempts: 0,
             host: None,
             source: Source::Gateway,
+            clears_cookie: false,
             reason: None,
             status: CLIENT_GONE.try_into().unwrap_or(StatusCode::REQUEST_TIMEOUT),
             upstream_time: None,

@@ -8,12 +8,14 @@ use http::HeaderValue;
 use crate::{
     api::Api,
     authorize::Authorizer,
+    broker::{self, Broker, Parts},
     clock::Clock,
-    config::{Config, Listener, Realm, Shape, StoreConfig, StoreUrl},
+    cluster::{Authenticated, CallError, Cluster},
+    config::{Config, Credential, Listener, Realm, Shape, StoreConfig, StoreUrl},
     credential::{Credentials, Means},
     forward::identity::{Identity, KeyError},
     gateway::{Shared, Site},
-    identify::{RealmError, Realms, Registers, cache::Revocations},
+    identify::{AskCluster, AskError, Asking, RealmError, Realms, Registers, Told, cache::Revocations},
     keys::Keys,
     listener::tls::{Reloading, ServerTlsError},
     passwords::Passwords,
@@ -33,7 +35,9 @@ pub struct Built {
     /// What the data threads share.
     pub shared: Arc<Shared>,
     /// A site and its TLS for each listener, in the order of the configuration.
-    pub sites: Vec<(Arc<Site>, Option<Arc<Reloading>>)>,
+    pub sites: Vec<Served>,
+    /// The sessions of listeners of shape broker, each once; one suffices for what is done about all.
+    pub brokers: Vec<Broker>,
     /// What the cluster is shown where a listener does not say otherwise.
     pub credentials: Arc<Credentials>,
     /// Durable state.
@@ -121,15 +125,29 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
     let master_keys = master_keys(&config.store)?;
     let audit = Audit::open(&config.logging.audit, clock.clone()).map_err(StartError::Audit)?;
     let passwords = Passwords::start(hashing_threads(), HASHING_QUEUE);
-    let registers = Registers::new(&store, passwords.clone(), clock, config);
     let metrics = Metrics::new(&config.upstream.hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
     telemetry.observe(&metrics);
     if let Some(lost) = audit.lost() {
         metrics.lost_lines("audit", lost);
     }
-    let Registers { users, keys, tokens, roles, documents, service_accounts, revocations, .. } = registers.clone();
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
     let upstream = Arc::new(Upstream::new(&config.upstream, Arc::clone(&metrics))?);
+    let revocations = Arc::new(Revocations::default());
+    let sessions = Arc::new(Sessions::new(
+        store.clone(),
+        master_keys.clone(),
+        clock.clone(),
+        config.sessions.clone(),
+        config.invalidation.claim_ttl,
+        revocations.announce(),
+        broker::ended(audit.clone(), Arc::clone(&metrics)),
+    ));
+    let means = Means { config, clock, metrics: &metrics, sessions: &sessions };
+    let credentials = Arc::new(Credentials::new(&config.upstream.credential, &means));
+    let cluster =
+        Cluster::new(Arc::clone(&upstream), Arc::clone(&credentials), config.reauthentication.refresh_timeout);
+    let registers = Registers::new(&store, &revocations, passwords.clone(), ask(cluster, config), clock, config);
+    let Registers { users, keys, tokens, roles, documents, service_accounts, .. } = registers.clone();
     let realms = Arc::new(Realms::new(
         &config.authentication,
         config.api_keys.cache_entries,
@@ -143,7 +161,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         let replays = Arc::clone(&replays);
         move || replays.held()
     });
-    let authorizer = Authorizer::new(audit.clone(), clock.clone());
+    let authorizer = Authorizer::new(audit.clone(), clock.clone(), master_keys.clone());
     let identities = identities(config)?;
     let shared = Arc::new(Shared {
         realms: Arc::clone(&realms),
@@ -156,6 +174,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             roles,
             documents,
             service_accounts,
+            sessions: Arc::clone(&sessions),
             realms,
             issuers: identities.iter().filter_map(Identity::issuer).map(Arc::clone).collect(),
             audit: audit.clone(),
@@ -163,7 +182,7 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
             limits: Arc::clone(&limits),
         },
         clock: clock.clone(),
-        metrics,
+        metrics: Arc::clone(&metrics),
         audit,
         upstream,
         replays,
@@ -171,38 +190,12 @@ pub fn build(config: &Config, store: AnyStore, clock: &Clock, telemetry: Telemet
         compatibility: config.upstream.compatibility,
         limits,
     });
-    let sessions = Arc::new(Sessions::new(
-        store.clone(),
-        master_keys.clone(),
-        clock.clone(),
-        config.sessions.clone(),
-        config.invalidation.claim_ttl,
-        revocations.announce(),
-    ));
-    let means = Means { config, clock, metrics: &shared.metrics, sessions: &sessions };
-    let credentials = Arc::new(Credentials::new(&config.upstream.credential, &means));
-    let sites = config.listeners.iter().zip(identities).map(|(listener, identity)| {
-        let tls = listener
-            .ssl
-            .clone()
-            .map(Reloading::new)
-            .transpose()
-            .map_err(|source| StartError::Tls { address: listener.address.to_string(), source })?;
-        let site = Site {
-            shape: listener.shape,
-            credentials: listener
-                .credential
-                .as_ref()
-                .map_or_else(|| Arc::clone(&credentials), |own| Arc::new(Credentials::new(own, &means))),
-            identity,
-            hosts: listener.hosts.clone(),
-        };
-        Ok((Arc::new(site), tls.map(Arc::new)))
-    });
-    let sites = sites.collect::<Result<_, StartError>>()?;
+    let office = Office { sessions: &sessions, revocations: &revocations, shared: &shared, means: &means };
+    let (sites, brokers) = office.sites(&credentials, identities)?;
     Ok(Built {
         shared,
         sites,
+        brokers,
         credentials,
         store,
         master_keys,
@@ -237,17 +230,83 @@ impl Built {
     /// Every credential once: the common one, then those that listeners have of their own.
     pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credentials>> {
         let own = self.sites.iter().map(|(site, _)| &site.credentials);
-        std::iter::once(&self.credentials).chain(own.filter(|own| !Arc::ptr_eq(own, &self.credentials)))
+        let services = self.brokers.iter().map(Broker::service);
+        std::iter::once(&self.credentials).chain(own.filter(|own| !Arc::ptr_eq(own, &self.credentials))).chain(services)
     }
 
     /// The `Authorization` that probes show the cluster. None where callers pass through: a probe must then learn
     /// whether the cluster refuses strangers.
     #[must_use]
     pub fn probe_credential(&self) -> Option<HeaderValue> {
-        let passing = self.sites.iter().any(|(site, _)| site.credentials.is_passthrough());
-        if passing { None } else { self.credentials.held().header().cloned() }
+        let passing = |site: &Site| site.credentials.is_passthrough() || site.broker.is_some();
+        if self.sites.iter().any(|(site, _)| passing(site)) { None } else { self.credentials.held().header().cloned() }
     }
 }
+
+/// What sites are made of.
+struct Office<'a> {
+    sessions: &'a Arc<Sessions>,
+    revocations: &'a Arc<Revocations>,
+    shared: &'a Shared,
+    means: &'a Means<'a>,
+}
+
+impl Office<'_> {
+    /// The site of each listener, and every broker once.
+    fn sites(
+        &self,
+        credentials: &Arc<Credentials>,
+        identities: Vec<Identity>,
+    ) -> Result<(Vec<Served>, Vec<Broker>), StartError> {
+        let config = self.means.config;
+        let common = self.broker(&config.upstream.credential);
+        let mut brokers: Vec<Broker> = common.iter().cloned().collect();
+        let mut sites = Vec::new();
+        for (listener, identity) in config.listeners.iter().zip(identities) {
+            let tls = listener
+                .ssl
+                .clone()
+                .map(Reloading::new)
+                .transpose()
+                .map_err(|source| StartError::Tls { address: listener.address.to_string(), source })?;
+            let (credentials, broker) = match &listener.credential {
+                None => (Arc::clone(credentials), common.clone()),
+                Some(own) => (Arc::new(Credentials::new(own, self.means)), self.broker(own)),
+            };
+            if listener.credential.is_some() {
+                brokers.extend(broker.clone());
+            }
+            let broker = broker.filter(|_| listener.shape == Shape::Broker);
+            let site = Site { shape: listener.shape, credentials, broker, identity, hosts: listener.hosts.clone() };
+            sites.push((Arc::new(site), tls.map(Arc::new)));
+        }
+        Ok((sites, brokers))
+    }
+
+    /// The broker of a credential `session`.
+    fn broker(&self, credential: &Credential) -> Option<Broker> {
+        let Credential::Session { service } = credential else { return None };
+        let Self { sessions, revocations, shared, means: Means { config, .. } } = self;
+        let service = Arc::new(Credentials::service(service));
+        let patience = config.reauthentication.refresh_timeout;
+        let cluster = Cluster::new(Arc::clone(&shared.upstream), Arc::clone(&service), patience);
+        let parts = Parts {
+            service,
+            revocations: Arc::clone(revocations),
+            clock: shared.clock.clone(),
+            metrics: Arc::clone(&shared.metrics),
+            audit: shared.audit.clone(),
+            sessions: config.sessions.clone(),
+            renewal: config.reauthentication.clone(),
+            throttle: config.authentication.throttle.clone(),
+            capacity: config.api_keys.cache_entries,
+        };
+        Some(Broker::new(Arc::clone(sessions), cluster, parts))
+    }
+}
+
+/// A site, and its TLS.
+type Served = (Arc<Site>, Option<Arc<Reloading>>);
 
 /// Opens the store, whose connections live as long as the current runtime.
 ///
@@ -274,6 +333,23 @@ fn master_keys(store: &StoreConfig) -> Result<MasterKeys, MasterKeyError> {
         // With PostgreSQL a file is required.
         (None, StoreUrl::Memory | StoreUrl::Postgres(_)) => Ok(MasterKeys::ephemeral()),
     }
+}
+
+/// How realms ask the cluster whom it takes somebody for.
+fn ask(cluster: Cluster, config: &Config) -> AskCluster {
+    let cluster = Arc::new(cluster);
+    let own = config.signing().map(|(_, jwt)| jwt.issuer.as_str().into()).collect();
+    let ask = move |authorization: HeaderValue| -> Asking {
+        let cluster = Arc::clone(&cluster);
+        Box::pin(async move {
+            match cluster.authenticate(&authorization).await {
+                Ok(Authenticated { identity, document, .. }) => Ok(Told { identity, document }),
+                Err(CallError::Refused) => Err(AskError::Refused),
+                Err(CallError::Transient(trouble)) => Err(AskError::Silent(trouble.into())),
+            }
+        })
+    };
+    AskCluster::new(ask, own)
 }
 
 /// What each listener tells the cluster of its callers. Those without an identity of their own share the upstream's.

@@ -3,13 +3,16 @@
 use http::{Request, Response, StatusCode, response::Parts};
 use tokio::time::Instant;
 
-use super::{Door, Received, answer::Record};
+use super::{Door, Received, Site, answer::Record};
 use crate::{
     authorize::Permit,
     body::Body,
-    credential::{Chosen, CredentialError, Credentials},
+    broker::Visit,
+    credential::{Chosen, CredentialError},
     forward::ForwardError,
+    listener::peer::Peer,
     reauthenticate::{self, Class, Facts, Next, Unrenewed, classify, classify::PEEK},
+    renewal::RenewError,
     replay::{Kept, Outgoing},
     respond::{Reason, Rejection},
     upstream::{
@@ -21,6 +24,8 @@ use crate::{
 /// What is kept of a request whose credential can be renewed.
 pub(super) struct Again {
     credential: Chosen,
+    /// Whether it is no sign of its session's user.
+    background: bool,
     head: Request<()>,
     kept: Kept,
     /// When it was first sent.
@@ -38,15 +43,23 @@ struct Refusal {
 
 impl Door {
     /// Keeps what a second attempt needs, where a refusal may be mended; elsewhere nothing is copied.
-    pub(super) fn keep(&self, credential: &Chosen, head: &Request<()>, body: Body) -> (Outgoing, Option<Again>) {
-        match credential {
-            Chosen::Gateway(_) if self.site.credentials.can_be_replaced() => {
-                let (body, kept) = self.core.shared.replays.tee(body);
-                let (credential, head, sent) = (credential.clone(), head.clone(), Instant::now());
-                (body, Some(Again { credential, head, kept, sent }))
-            }
-            Chosen::Client | Chosen::Gateway(_) | Chosen::None => (Outgoing::Plain(body), None),
+    pub(super) fn keep(
+        &self,
+        (credential, background): (&Chosen, bool),
+        head: &Request<()>,
+        body: Body,
+    ) -> (Outgoing, Option<Again>) {
+        let renewable = match credential {
+            Chosen::Client | Chosen::None => false,
+            Chosen::Gateway(_) => self.site.credentials.can_be_replaced(),
+            Chosen::Session(_) => true,
+        };
+        if !renewable {
+            return (Outgoing::Plain(body), None);
         }
+        let (body, kept) = self.core.shared.replays.tee(body);
+        let (credential, head, sent) = (credential.clone(), head.clone(), Instant::now());
+        (body, Some(Again { credential, background, head, kept, sent }))
     }
 
     /// Judges a 401 and does what the judgement says. `unread` gets what a client still sends that is not sent on.
@@ -55,7 +68,7 @@ impl Door {
         permit: &Permit,
         again: Option<Again>,
         answered: Received,
-        unread: &mut Body,
+        (peer, unread): (&Peer, &mut Body),
         record: &mut Record,
     ) -> Result<Received, Rejection> {
         let metrics = &self.core.shared.metrics;
@@ -73,12 +86,13 @@ impl Door {
         if refusal.class == Class::HeaderLost {
             tracing::error!("the cluster did not see the credential that it was sent: something before it removes it");
         }
-        let mut facts = Facts {
+        let transient = self.core.shared.recovery.transient_failure;
+        let facts = Facts {
             status: StatusCode::UNAUTHORIZED,
             provenance: again.credential.provenance(),
             second: false,
-            moved: moved(&self.site.credentials, &again.credential),
-            renewable: true,
+            moved: self.is_moved(&again.credential),
+            renewable: self.is_renewable(&again.credential, peer),
             class: refusal.class,
             needs_login: false,
             replayable: again.kept.is_held(),
@@ -86,29 +100,61 @@ impl Door {
         };
         let mut next = reauthenticate::decide(facts);
         if let Next::Probe = next {
-            facts.class = probe(&again.credential);
-            next = reauthenticate::decide(facts);
+            next = match self.probe(&again.credential).await {
+                Some(class) => reauthenticate::decide(Facts { class, ..facts }),
+                None => reauthenticate::unrenewed(Unrenewed::Transient, transient),
+            };
         }
         let waits = matches!(next, Next::Replay | Next::Recover | Next::RecoverAndAskAgain);
-        let renewed = if waits { Some(self.renew(&again, facts.moved, record).await) } else { None };
+        let renewed = if waits { Some(self.renew(&again, peer, facts.moved, record).await) } else { None };
         match (next, renewed) {
             (Next::Recover | Next::Replay, Some(Ok(fresh))) => {
                 drop(refusal);
                 self.send_again(permit, again, fresh, record).await
             }
             (_, Some(Err(failed))) => {
-                let next = reauthenticate::unrenewed(failed, self.core.shared.recovery.transient_failure);
+                let next = reauthenticate::unrenewed(failed, transient);
                 self.conclude(next, refusal, again, unread)
             }
             (Next::RecoverBehindAndAskAgain, _) => {
                 let (site, credential) = (self.site.clone(), again.credential.clone());
+                let (peer, background) = (peer.clone(), again.background);
                 tokio::task::spawn_local(async move {
                     // Its outcome is the next request's.
-                    let _renewed = renew(&site.credentials, &credential).await;
+                    let _renewed = renew(&site, &credential, Visit { peer: &peer, background }).await;
                 });
                 self.conclude(Next::AskAgain, refusal, again, unread)
             }
             (next, _) => self.conclude(next, refusal, again, unread),
+        }
+    }
+
+    /// D10: a certificate is gone with its connection.
+    fn is_renewable(&self, credential: &Chosen, peer: &Peer) -> bool {
+        match (credential, &self.site.broker) {
+            (Chosen::Session(live), Some(broker)) => broker.can_renew(live, peer),
+            _ => true,
+        }
+    }
+
+    /// D9: whether what was refused has been replaced since.
+    fn is_moved(&self, credential: &Chosen) -> bool {
+        match (credential, &self.site.broker) {
+            (Chosen::Gateway(held), _) => self.site.credentials.held().generation != held.generation,
+            (Chosen::Session(live), Some(broker)) => broker.later(live).is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether the cluster still takes what it refused (section 4): `None` while it cannot tell. Only what a session shows
+    /// is asked about.
+    async fn probe(&self, credential: &Chosen) -> Option<Class> {
+        match (credential, &self.site.broker) {
+            (Chosen::Session(live), Some(broker)) => {
+                let taken = broker.probe(live).await?;
+                Some(if taken { Class::NotToken } else { Class::Token })
+            }
+            _ => Some(Class::NotToken),
         }
     }
 
@@ -181,10 +227,14 @@ impl Door {
     }
 
     /// Renews what was refused, for as long as the request may wait for it.
-    async fn renew(&self, again: &Again, moved: bool, record: &Record) -> Result<Chosen, Unrenewed> {
+    async fn renew(&self, again: &Again, peer: &Peer, moved: bool, record: &Record) -> Result<Chosen, Unrenewed> {
         let patience = self.left(again, record).min(self.core.shared.recovery.max_wait);
-        let renewed = tokio::time::timeout(patience, renew(&self.site.credentials, &again.credential)).await;
+        let visit = Visit { peer, background: again.background };
+        let renewed = tokio::time::timeout(patience, renew(&self.site, &again.credential, visit)).await;
         let renewed = renewed.unwrap_or(Err(Unrenewed::Transient));
+        if let Chosen::Session(_) = again.credential {
+            return renewed; // counted where it is known who did it
+        }
         let outcome = match renewed {
             Ok(_) if moved => "current_token",
             Ok(_) => "refreshed",
@@ -220,29 +270,26 @@ impl Refusal {
 }
 
 /// Renews what was refused: once for all that were refused with it.
-async fn renew(credentials: &Credentials, refused: &Chosen) -> Result<Chosen, Unrenewed> {
-    match refused {
-        Chosen::Gateway(held) => match credentials.replace(held).await {
+async fn renew(site: &Site, refused: &Chosen, visit: Visit<'_>) -> Result<Chosen, Unrenewed> {
+    match (refused, &site.broker) {
+        (Chosen::Gateway(held), _) => match site.credentials.replace(held).await {
             Ok(fresh) => Ok(Chosen::Gateway(fresh)),
             Err(CredentialError::Rejected) => Err(Unrenewed::Rejected),
             Err(_) => Err(Unrenewed::Transient),
         },
-        Chosen::Client | Chosen::None => Err(Unrenewed::InteractionNeeded),
-    }
-}
-
-/// Whether what was refused has been replaced since.
-fn moved(credentials: &Credentials, refused: &Chosen) -> bool {
-    match refused {
-        Chosen::Gateway(held) => credentials.held().generation != held.generation,
-        Chosen::Client | Chosen::None => false,
-    }
-}
-
-/// Whether the cluster still takes what it refused (section 4). Only what a session shows is asked about.
-fn probe(credential: &Chosen) -> Class {
-    match credential {
-        Chosen::Client | Chosen::Gateway(_) | Chosen::None => Class::NotToken,
+        (Chosen::Session(live), Some(broker)) => {
+            if let Some(later) = broker.later(live) {
+                return Ok(Chosen::Session(later)); // D9
+            }
+            broker.renew(live, visit).await.map(Chosen::Session).map_err(|error| match error {
+                RenewError::Busy | RenewError::Store(_) | RenewError::Transient { .. } => Unrenewed::Transient,
+                RenewError::Expired => Unrenewed::Expired,
+                RenewError::Gone => Unrenewed::Gone,
+                RenewError::OtherClient => Unrenewed::ClientMismatch,
+                RenewError::Rejected => Unrenewed::Rejected,
+            })
+        }
+        (Chosen::Client | Chosen::None | Chosen::Session(_), _) => Err(Unrenewed::InteractionNeeded),
     }
 }
 
@@ -252,6 +299,7 @@ fn provider(credential: &Chosen) -> &'static str {
         Chosen::Gateway(_) => "gateway",
         Chosen::Client => "client",
         Chosen::None => "none",
+        Chosen::Session(live) => live.session.provider.kind.as_str(),
     }
 }
 

@@ -54,11 +54,10 @@ impl Reloader {
     pub fn refresh(&mut self, built: &Built) {
         let mut complaints = Vec::new();
         for (listener, (site, tls)) in self.running.listeners.iter().zip(&built.sites) {
-            site.credentials.renew();
             match site.identity.issuer().map(|issuer| issuer.reload(built.shared.clock.now())) {
                 Some(Ok(true)) => tracing::info!(listener = %listener.address, "key of the identity reloaded"),
                 Some(Err(error)) => {
-                    complaints.push(format!("identity of listener [{}]: {}", listener.address, chain(&error)))
+                    complaints.push(format!("identity of listener [{}]: {}", listener.address, chain(&error)));
                 }
                 Some(Ok(false)) | None => {}
             }
@@ -68,7 +67,9 @@ impl Reloader {
                 Some(Ok(false)) | None => {}
             }
         }
-        built.credentials.renew();
+        for credentials in built.credentials() {
+            credentials.renew();
+        }
         match built.shared.upstream.reload_tls(&self.running.upstream.ssl) {
             Ok(true) => tracing::info!("certificates for the cluster reloaded"),
             Err(error) => complaints.push(format!("upstream: {}", chain(&error))),

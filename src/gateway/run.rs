@@ -6,6 +6,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admin,
+    broker::Broker,
     clock::Clock,
     config::{Config, ListenAddress},
     gateway::{
@@ -74,6 +75,9 @@ pub async fn run(
     }
     tasks.spawn(write_uses(Arc::clone(&built), stop.clone()));
     tasks.spawn(remove_expired(Arc::clone(&built), config.clone(), stop.clone()));
+    if let Some(broker) = built.brokers.first() {
+        tasks.spawn(Broker::clone(broker).watch(stop.clone()));
+    }
     operator.serves();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -103,6 +107,18 @@ pub async fn run(
         drained = serving.drain(PATIENCE) => drained,
         () = end(&mut signals) => Drained::Cut,
     };
+    if drained == Drained::Clean {
+        // A pair that the cluster has given must not be lost.
+        let renewals = async {
+            for broker in &built.brokers {
+                broker.drain().await;
+            }
+        };
+        tokio::select! {
+            () = renewals => {}
+            () = end(&mut signals) => {}
+        }
+    }
     stop.cancel();
     tasks.close();
     if drained == Drained::Clean {

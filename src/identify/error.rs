@@ -20,9 +20,10 @@ pub enum IdentifyError {
     /// Too many passwords wait to be hashed (row 12): 429, `Retry-After: 1`.
     #[error("server is too busy to respond")]
     Busy(#[source] Busy),
-    /// The issuer of a token does not say by which keys it signs (contract section 3): 503 and `Retry-After: 1`.
+    /// Whoever must vouch does not: an issuer does not say by which keys it signs, the cluster does not say who somebody
+    /// is (contract section 3). 503 and `Retry-After: 1`.
     #[error("credentials cannot be verified at the moment")]
-    IssuerSilent,
+    Silent,
     /// A good key that is for another port than those served here (row 10): 401.
     #[error("authentication expected API key type of [rest], but API key [{0}] has type [cross_cluster]")]
     KeyKind(KeyId),
@@ -163,7 +164,7 @@ impl IdentifyError {
             Self::Busy(_) | Self::Throttled { .. } => Some("throttled"),
             Self::Secondary(error) => error.reason_code(),
             Self::TokenExpired => Some("token_expired"),
-            Self::IssuerSilent | Self::Repeated { .. } | Self::RunAs { .. } | Self::Unavailable(_) => None,
+            Self::Silent | Self::Repeated { .. } | Self::RunAs { .. } | Self::Unavailable(_) => None,
         }
     }
 
@@ -181,7 +182,7 @@ impl IdentifyError {
             | Self::ServiceAccount { .. } => Some(Challenge::All),
             Self::TokenExpired => Some(Challenge::TokenExpired),
             Self::Busy(_)
-            | Self::IssuerSilent
+            | Self::Silent
             | Self::Repeated { .. }
             | Self::RunAs { .. }
             | Self::Secondary(_)
@@ -212,7 +213,7 @@ impl IdentifyError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy(_) | Self::IssuerSilent | Self::Unavailable(_) => Some(Duration::from_secs(1)),
+            Self::Busy(_) | Self::Silent | Self::Unavailable(_) => Some(Duration::from_secs(1)),
             Self::Throttled { retry_after } => Some(*retry_after),
             _ => None,
         }

@@ -25,7 +25,7 @@ pub use source::{KeySource, SourceError};
 
 use keys::Signature;
 use source::Place;
-use token::Token;
+pub(super) use token::Token;
 
 /// Tokens of one issuer.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use base64::{
     alphabet::STANDARD,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -67,6 +68,29 @@ impl Presented {
     }
 }
 
+impl Presented {
+    /// The header that shows the same, in the one form that searchgate writes; marked sensitive. None of a certificate, of
+    /// nothing, and of a token that no header can carry.
+    #[must_use]
+    pub fn authorization(&self) -> Option<HeaderValue> {
+        let text = match self {
+            Self::ApiKey { id, secret } => encoded("ApiKey", &id.0, secret),
+            Self::Basic { username, password } => encoded("Basic", username, password),
+            Self::Bearer(token) => Zeroizing::new(format!("Bearer {}", token.expose())),
+            Self::Certificate(_) | Self::Nothing => return None,
+        };
+        let mut header = HeaderValue::from_str(&text).ok().filter(|_| text.is_ascii())?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+}
+
+fn encoded(scheme: &str, name: &str, secret: &SecretText) -> Zeroizing<String> {
+    let pair = Zeroizing::new(format!("{name}:{}", secret.expose()));
+    let text = Zeroizing::new(BASE64.encode(pair.as_bytes()));
+    Zeroizing::new(format!("{scheme} {}", *text))
+}
+
 /// Scheme and a rest that is not empty, apart by one space.
 fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let space = value.iter().position(|byte| *byte == b' ')?;
@@ -125,16 +149,9 @@ mod tests {
         format!("{scheme} {}", BASE64.encode(text))
     }
 
-    /// The header that shows the same credentials, in the one form that searchgate would write.
+    /// The header that shows the same credentials.
     fn rendered(presented: &Presented) -> Option<String> {
-        match presented {
-            Presented::ApiKey { id, secret } => Some(encoded("ApiKey", &format!("{id}:{}", secret.expose()))),
-            Presented::Basic { username, password } => {
-                Some(encoded("Basic", &format!("{username}:{}", password.expose())))
-            }
-            Presented::Bearer(token) => Some(format!("Bearer {}", token.expose())),
-            Presented::Certificate(_) | Presented::Nothing => None,
-        }
+        Some(presented.authorization()?.to_str().unwrap().to_owned())
     }
 
     fn basic(value: &str) -> (String, String) {

@@ -10,6 +10,7 @@ use crate::{
     identify::{
         IdentifyError,
         cache::{Begun, Revocations, Stamps, Subject},
+        cluster::{AskCluster, ClusterRealm},
         compiled::Compiled,
         file::{FileError, FileUsers},
         jwt::{JwtError, JwtRealm},
@@ -40,6 +41,8 @@ pub(super) use files::Files;
 pub(super) enum Realm {
     /// API keys.
     ApiKey,
+    /// Users of the cluster.
+    Cluster(ClusterRealm),
     /// Users of a file.
     File(Arc<FileUsers>),
     /// Signed tokens of an issuer.
@@ -146,6 +149,7 @@ impl Named {
         configured: &[config::Realm],
         passwords: &Passwords,
         revocations: &Arc<Revocations>,
+        ask: &AskCluster,
     ) -> Result<Vec<Self>, RealmError> {
         let named =
             |realm, name: &str, kind: &str| Self { realm, name: RealmRef { name: name.into(), kind: kind.into() } };
@@ -157,8 +161,9 @@ impl Named {
         for realm in configured {
             let revocations = Arc::clone(revocations);
             let realm = match realm {
-                // Not served yet: `serve` refuses to start with it.
-                config::Realm::Cluster { .. } => continue,
+                config::Realm::Cluster { name, cache } => {
+                    named(Realm::Cluster(ClusterRealm::new(ask.clone(), *cache)), name, "cluster")
+                }
                 config::Realm::File { name, path } => {
                     let users = FileUsers::open(path, passwords.clone(), revocations);
                     let users = users.map_err(|source| RealmError::File { name: name.clone(), source })?;
@@ -176,6 +181,14 @@ impl Named {
             chain.push(realm);
         }
         Ok(chain)
+    }
+
+    /// How long a verdict of the cluster lives at most; `None` of a realm that judges by itself.
+    pub(super) fn life_at_cluster(&self) -> Option<Duration> {
+        match &self.realm {
+            Realm::Cluster(realm) => Some(realm.life),
+            _ => None,
+        }
     }
 
     /// Whether the configuration names it: tokens, keys and service accounts are always judged.
@@ -217,6 +230,7 @@ impl Named {
     ) -> Result<Verdict, IdentifyError> {
         match (&self.realm, presented) {
             (Realm::ApiKey, Presented::ApiKey { id, secret }) => proofs.key(id, secret, at, &self.name).await,
+            (Realm::Cluster(realm), _) => proofs.of_cluster(realm, presented, at, &self.name).await,
             (Realm::File(users), Presented::Basic { username, password }) if proofs.files.is_for(users, username) => {
                 proofs.file(users, username, password, at, &self.name).await
             }

@@ -50,9 +50,16 @@ impl Gate {
 
     /// One without users.
     fn empty(config: &Config, passwords: Passwords, audit: Audit) -> Self {
+        let silent =
+            AskCluster::new(|_| Box::pin(async { Err(AskError::Silent("nobody is there".into())) }), Vec::new());
+        Self::before(config, passwords, audit, silent)
+    }
+
+    /// One that asks the cluster so.
+    fn before(config: &Config, passwords: Passwords, audit: Audit, cluster: AskCluster) -> Self {
         let store = AnyStore::Memory(Arc::new(Memory::default()));
         let clock = Clock::anchored(START);
-        let registers = Registers::new(&store, passwords, &clock, config);
+        let registers = Registers::new(&store, &Arc::default(), passwords, cluster, &clock, config);
         let Registers { users, keys, tokens, service_accounts, .. } = registers.clone();
         let realms = Realms::new(
             &config.authentication,
@@ -344,6 +351,7 @@ mod outcomes {
     }
 }
 
+mod cluster;
 mod companions;
 mod issued;
 
@@ -528,9 +536,10 @@ async fn the_same_key_shown_at_once_is_asked_about_once() {
     let flight = gate.realms.flights.begin(digest).await;
     let learned = async {
         // What the store would never say of this key.
-        let dead = Dead { judge: 2, verdict: Death::Refused(Refusal::KeyExpired) };
+        let dead = Dead { judge: 2, verdict: Death::Refused(Refusal::KeyExpired), is_final: true };
         let presented = Presented::Nothing;
-        gate.realms.remember_dead(Some(digest), &presented, gate.realms.proofs.revocations.begin(), Some(dead));
+        let begun = gate.realms.proofs.revocations.begin();
+        gate.realms.remember_dead(Some(digest), &presented, begun, Some(dead), REFUSED_LIFE);
         drop(flight);
     };
     let (answer, ()) = tokio::join!(gate.identify(&shown), learned);

@@ -4,8 +4,9 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::{
-    authorize::AuthorizeError,
+    authorize::{AuthorizeError, Gone},
     body::Body,
+    broker::LoginError,
     credential::CredentialError,
     forward::ForwardError,
     identify::{Challenge, IdentifyError},
@@ -23,6 +24,11 @@ pub fn response(rejection: &Rejection, facts: &RequestFacts<'_>) -> Response<Bod
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,POST,PUT,DELETE,HEAD,OPTIONS"));
         return response;
     }
+    if let Rejection::Authorize(AuthorizeError::Gone(gone)) = rejection
+        && let Some(body) = gone_body(gone)
+    {
+        return answer(status, &body, facts);
+    }
     let mut exception = Exception::new(kind, rejection.reason(facts.target));
     if let Rejection::Identify(error) = rejection {
         exception = identified(exception, error, facts.target);
@@ -30,8 +36,16 @@ pub fn response(rejection: &Rejection, facts: &RequestFacts<'_>) -> Response<Bod
     if let Rejection::Authorize(error) = rejection {
         exception = authorized(exception, error);
     }
-    if let Rejection::Credential(CredentialError::Resend) | Rejection::Forward(ForwardError::BodyLost) = rejection {
+    if let Rejection::Credential(CredentialError::Resend)
+    | Rejection::Forward(ForwardError::BodyLost)
+    | Rejection::Login(_)
+    | Rejection::Session(_) = rejection
+        && rejection.code().is_some()
+    {
         exception = exception.with("code", rejection.code());
+    }
+    if let Rejection::Login(LoginError::Denied { .. }) = rejection {
+        exception = exception.challenged(CHALLENGES);
     }
     let mut response = exceptional(status, &exception, facts);
     if let Some(code) = rejection.code() {
@@ -113,9 +127,35 @@ fn authorized(exception: Exception, error: &AuthorizeError) -> Exception {
         AuthorizeError::NoSuchIndex(index) => exception.with("index_uuid", "_na_").with("index", &**index),
         AuthorizeError::Body(_)
         | AuthorizeError::Forbidden(_)
+        | AuthorizeError::Gone(_)
         | AuthorizeError::Illegal(_)
         | AuthorizeError::Unresolved => exception,
     }
+}
+
+/// The cluster's own answers for what is gone, where they are no plain exceptions (API page section 14.3).
+fn gone_body(gone: &Gone) -> Option<Value> {
+    Some(match gone {
+        Gone::Async(_) => return None,
+        Gone::Pit => json!({"succeeded": false, "num_freed": 0}),
+        Gone::Scroll => {
+            let missing =
+                json!({"type": "search_context_missing_exception", "reason": "No search context found for id [0]"});
+            json!({
+                "error": {
+                    "root_cause": [missing],
+                    "type": "search_phase_execution_exception",
+                    "reason": "all shards failed",
+                    "phase": "query",
+                    "grouped": true,
+                    "failed_shards": [{"shard": -1, "index": null, "reason": missing}],
+                    "caused_by": missing,
+                },
+                "status": 404,
+            })
+        }
+        Gone::Scrolls => json!({"succeeded": true, "num_freed": 0}),
+    })
 }
 
 /// What a refused credential adds to the body (API page sections 2.3 and 2.4).

@@ -206,6 +206,22 @@ impl SessionId {
         ours.then(|| Self(secret::sha256(&[text.as_bytes()])))
     }
 
+    /// The id that prints so.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        let mut id = [0; 32];
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+        if pairs.len() != id.len() {
+            return None;
+        }
+        for (byte, pair) in id.iter_mut().zip(pairs) {
+            let digit = |at: u8| char::from(at).to_digit(16);
+            let [high, low] = pair.map(digit);
+            *byte = u8::try_from(high? * 16 + low?).ok()?;
+        }
+        Some(Self(id))
+    }
+
     /// The first 8 of its digits, for logs.
     #[must_use]
     pub fn short(&self) -> String {

@@ -26,7 +26,7 @@ impl Gateway {
         let heard = Arc::clone(&news);
         let announce: Announce = Arc::new(move |change| heard.lock().push(change.clone()));
         let clock = Clock::anchored(START);
-        let sessions = Sessions::new(store, keys, clock, config, Duration::from_mins(1), announce);
+        let sessions = Sessions::new(store, keys, clock, config, Duration::from_mins(1), announce, Arc::new(|_, _| ()));
         Self { sessions, news }
     }
 

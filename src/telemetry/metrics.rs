@@ -18,9 +18,10 @@ use parking_lot::Mutex;
 use crate::{clock::Clock, model::Timestamp};
 
 mod core;
+mod sessions;
 pub mod text;
 
-pub use self::core::CoreMetrics;
+pub use self::{core::CoreMetrics, sessions::SessionMetrics};
 use self::{
     core::{BOUNDS, Count, Histogram},
     text::Page,
@@ -46,6 +47,8 @@ pub struct Metrics {
     refreshes: Mutex<Histogram>,
     lost_lines: Mutex<Vec<(&'static str, Arc<AtomicU64>)>>,
     gauges: Mutex<Vec<Gauge>>,
+    /// Sessions and the renewal of credentials.
+    pub sessions: SessionMetrics,
 }
 
 /// One node of the cluster.
@@ -87,6 +90,7 @@ impl Metrics {
             refreshes: Mutex::default(),
             lost_lines: Mutex::default(),
             gauges: Mutex::default(),
+            sessions: SessionMetrics::default(),
         })
     }
 
@@ -204,6 +208,7 @@ impl Metrics {
         self.render_connections(&mut page);
         self.render_hosts(&mut page);
         self.render_reauthentication(&mut page);
+        self.sessions.render(&mut page);
         page.finish()
     }
 

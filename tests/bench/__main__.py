@@ -28,6 +28,7 @@ import machine
 import peers
 import report
 import slices
+from authorization import main as authorization
 from load import LoadError
 from searchgate import searchgate
 from security import main as keys
@@ -183,6 +184,8 @@ if __name__ == "__main__":
     try:
         if sys.argv[1:2] == ["keys"]:
             keys.main(build, sys.argv[2:])
+        elif sys.argv[1:2] == ["authorization"]:
+            authorization.main(build, sys.argv[2:])
         else:
             main()
     except (check.CheckError, LoadError, StartError, SwarmError, OSError, subprocess.SubprocessError) as problem:

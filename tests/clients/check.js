@@ -1,8 +1,8 @@
 // What an application does through an official Node client, from the first ping to a wrong key.
 //
-// Takes the address, the CA file and the encoded API key from SEARCHGATE_URL, SEARCHGATE_CA and SEARCHGATE_KEY, the client
-// from the package named as first argument, and the folder that it is installed in from the second. Exits non-zero at the
-// first surprise.
+// Takes the address, the CA file, the encoded API key and that of a key for `books-*` only from SEARCHGATE_URL, SEARCHGATE_CA,
+// SEARCHGATE_KEY and SEARCHGATE_LIMITED_KEY, the client from the package named as first argument, and the folder that it is
+// installed in from the second. Exits non-zero at the first surprise.
 
 const assert = require('node:assert/strict');
 const { randomUUID } = require('node:crypto');
@@ -11,7 +11,7 @@ const { createRequire } = require('node:module');
 
 const [name, folder] = process.argv.slice(2);
 const { Client, errors } = createRequire(`${folder}/`)(name);
-const { SEARCHGATE_URL: url, SEARCHGATE_CA: ca, SEARCHGATE_KEY: key } = process.env;
+const { SEARCHGATE_URL: url, SEARCHGATE_CA: ca, SEARCHGATE_KEY: key, SEARCHGATE_LIMITED_KEY: limitedKey } = process.env;
 const opensearch = name.startsWith('opensearch');
 
 /** A client that shows this API key, in the way that its line of clients has. */
@@ -29,6 +29,21 @@ const document = source => (opensearch ? { body: source } : { document: source }
 const answer = async call => (opensearch ? (await call).body : call);
 const refused = (call, status) =>
   assert.rejects(call, error => error instanceof errors.ResponseError && error.statusCode === status);
+
+/** Reads an index of 501 documents page by page. */
+async function contexts(client, index) {
+  let page = await answer(client.search({ index, scroll: '1m', ...body({ size: 200, query: { match_all: {} } }) }));
+  let seen = 0;
+  while (page.hits.hits.length > 0) {
+    seen += page.hits.hits.length;
+    page = await answer(client.scroll(body({ scroll_id: page._scroll_id, scroll: '1m' })));
+  }
+  assert.equal(seen, 501);
+  await client.clearScroll(body({ scroll_id: page._scroll_id }));
+  let scrolled = 0;
+  for await (const _ of client.helpers.scrollDocuments({ index, ...body({ size: 100, query: { match_all: {} } }) })) scrolled += 1;
+  assert.equal(scrolled, 501);
+}
 
 async function main() {
   const client = connect(key);
@@ -54,17 +69,7 @@ async function main() {
   assert.equal(found.hits.total.value, 10);
   assert.equal((await answer(client.count({ index }))).count, 501);
 
-  let page = await answer(client.search({ index, scroll: '1m', ...body({ size: 200, query: { match_all: {} } }) }));
-  let seen = 0;
-  while (page.hits.hits.length > 0) {
-    seen += page.hits.hits.length;
-    page = await answer(client.scroll(body({ scroll_id: page._scroll_id, scroll: '1m' })));
-  }
-  assert.equal(seen, 501);
-  await client.clearScroll(body({ scroll_id: page._scroll_id }));
-  let scrolled = 0;
-  for await (const _ of client.helpers.scrollDocuments({ index, ...body({ size: 100, query: { match_all: {} } }) })) scrolled += 1;
-  assert.equal(scrolled, 501);
+  for (const reader of [client, connect(limitedKey)]) await contexts(reader, index);
 
   assert.equal((await answer(client.delete({ index, id: 'n1' }))).result, 'deleted');
   await refused(client.get({ index, id: 'n1' }), 404);

@@ -1,7 +1,8 @@
 """What an application does through an official Python client, from the first ping to a wrong key.
 
-Takes the address, the CA file and the encoded API key from SEARCHGATE_URL, SEARCHGATE_CA and SEARCHGATE_KEY, and the client
-from the module named as first argument (found by PYTHONPATH). Exits non-zero at the first surprise.
+Takes the address, the CA file, the encoded API key and that of a key for `books-*` only from SEARCHGATE_URL, SEARCHGATE_CA,
+SEARCHGATE_KEY and SEARCHGATE_LIMITED_KEY, and the client from the module named as first argument (found by PYTHONPATH). Exits
+non-zero at the first surprise.
 """
 
 import base64
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 warnings.simplefilter("ignore")
 module = importlib.import_module(sys.argv[1])
 helpers = importlib.import_module(f"{sys.argv[1]}.helpers")
-URL, CA, KEY = (os.environ[f"SEARCHGATE_{name}"] for name in ("URL", "CA", "KEY"))
+URL, CA, KEY, LIMITED_KEY = (os.environ[f"SEARCHGATE_{name}"] for name in ("URL", "CA", "KEY", "LIMITED_KEY"))
 NAMES_PARTS = sys.argv[1] == "elasticsearch" and int(str(module.__versionstr__).split(".")[0]) >= 8
 
 
@@ -44,6 +45,35 @@ def expect(error, call, *arguments, **options):
     raise AssertionError(f"no {error.__name__}")
 
 
+def contexts(client, index):
+    """Reads an index of 501 documents page by page, in each way that there is."""
+    page = client.search(index=index, scroll="1m", **body(size=200, query={"match_all": {}}))
+    seen = 0
+    while page["hits"]["hits"]:
+        seen += len(page["hits"]["hits"])
+        page = client.scroll(**body(scroll_id=page["_scroll_id"], scroll="1m"))
+    assert seen == 501, seen
+    client.clear_scroll(**body(scroll_id=page["_scroll_id"]))
+    assert sum(1 for _ in helpers.scan(client, index=index, size=100)) == 501
+
+    # Each product has its own words for points in time, which only its own clients speak.
+    is_opensearch = client.info()["version"].get("distribution") == "opensearch"
+    if is_opensearch != (module.__name__ == "opensearchpy"):
+        return
+    if is_opensearch:
+        pit = client.create_pit(index=index, keep_alive="1m")["pit_id"]
+    else:
+        pit = client.open_point_in_time(index=index, keep_alive="1m")["id"]
+    page = client.search(**body(size=400, sort=["_shard_doc"], pit={"id": pit, "keep_alive": "1m"}))
+    after = page["hits"]["hits"][-1]["sort"]
+    page = client.search(**body(size=400, sort=["_shard_doc"], pit={"id": page["pit_id"]}, search_after=after))
+    assert len(page["hits"]["hits"]) == 101, page
+    if is_opensearch:
+        client.delete_pit(body={"pit_id": [page["pit_id"]]})
+    else:
+        client.close_point_in_time(**body(id=page["pit_id"]))
+
+
 def main():
     client, index = connect(KEY), f"books-{uuid.uuid4().hex}"
 
@@ -65,14 +95,11 @@ def main():
     assert found["hits"]["total"]["value"] == 10, found
     assert client.count(index=index)["count"] == 501
 
-    page = client.search(index=index, scroll="1m", **body(size=200, query={"match_all": {}}))
-    seen = 0
-    while page["hits"]["hits"]:
-        seen += len(page["hits"]["hits"])
-        page = client.scroll(**body(scroll_id=page["_scroll_id"], scroll="1m"))
-    assert seen == 501, seen
-    client.clear_scroll(**body(scroll_id=page["_scroll_id"]))
-    assert sum(1 for _ in helpers.scan(client, index=index, size=100)) == 501
+    for reader in (client, connect(LIMITED_KEY)):
+        contexts(reader, index)
+    foreign = client.search(index=index, scroll="1m", **body(size=200))
+    assert expect(module.NotFoundError, connect(LIMITED_KEY).scroll, **body(scroll_id=foreign["_scroll_id"], scroll="1m"))
+    client.clear_scroll(**body(scroll_id=foreign["_scroll_id"]))
 
     assert client.delete(index=index, id="n1")["result"] == "deleted"
     assert expect(module.NotFoundError, client.get, index=index, id="n1")

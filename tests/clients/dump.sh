@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# elasticdump through searchgate: an index goes out and comes back under another name, whole. $1 is its program.
+# elasticdump through searchgate, with a key that may use `dump-*` only: an index goes out and comes back under another name, whole.
+# $1 is its program.
 set -euo pipefail
 export NODE_EXTRA_CA_CERTS=$SEARCHGATE_CA
-authorization="Authorization: ApiKey $SEARCHGATE_KEY"
+authorization="Authorization: ApiKey $SEARCHGATE_LIMITED_KEY"
 ask() { curl -sS --fail --cacert "$SEARCHGATE_CA" -H "$authorization" -H 'Content-Type: application/x-ndjson' "$@"; }
-dump() { "$1" --headers="{\"Authorization\":\"ApiKey $SEARCHGATE_KEY\"}" --limit=100 --quiet "${@:2}"; }
+dump() { "$1" --headers="{\"Authorization\":\"ApiKey $SEARCHGATE_LIMITED_KEY\"}" --limit=100 --quiet "${@:2}"; }
 
 from="$SEARCHGATE_URL/dump-from-$$" to="$SEARCHGATE_URL/dump-to-$$" file=$(mktemp)
 trap 'rm -f "$file"; ask -X DELETE "$from" >/dev/null; ask -X DELETE "$to" >/dev/null' EXIT

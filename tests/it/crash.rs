@@ -55,7 +55,7 @@ fn services(store: &AnyStore, window: Duration) -> (Keys, Tokens, Sessions) {
         Keys::new(store.clone(), clock.clone(), config.api_keys, deaf.clone()),
         Tokens::new(store.clone(), clock.clone(), config.tokens, deaf.clone()),
         // A claim ends as it is made, so that the queue can be looked at again.
-        Sessions::new(store.clone(), master_keys(), clock, config.sessions, Duration::ZERO, deaf),
+        Sessions::new(store.clone(), master_keys(), clock, config.sessions, Duration::ZERO, deaf, Arc::new(|_, _| ())),
     )
 }
 

@@ -4,7 +4,9 @@
 
 mod architecture;
 mod bodies;
+mod broker;
 mod bypass;
+mod contexts;
 mod crash;
 mod drain;
 mod durability;

@@ -9,6 +9,7 @@ mod kill;
 mod listeners;
 mod manage;
 mod memory;
+mod oauth2;
 mod realms;
 mod reload;
 

@@ -3,7 +3,9 @@
 
 mod authorization;
 mod conformance;
+mod contexts;
 mod fuzz;
+mod pairs;
 mod plain;
 mod secured;
 

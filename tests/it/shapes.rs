@@ -1,8 +1,9 @@
 //! What the cluster is shown, in each shape, and what clients are told about it.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{Method, header};
 use searchgate::{
-    config::{Compatibility, Config, Credential, IdentityKind, Shape},
+    config::{Compatibility, Config, Credential, IdentityKind, Jwt, JwtAlgorithm, Shape},
     listener::peer::Peer,
     secret::SecretText,
 };
@@ -335,6 +336,81 @@ async fn proxy_authentication_is_told_name_roles_and_address() {
         assert_eq!(headers["x-proxy-user"], "elastic");
         assert_eq!(headers["x-proxy-roles"], "superuser");
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+    })
+    .await;
+}
+
+/// A signed identity, and the file of its secret.
+fn signed() -> (NamedTempFile, IdentityKind) {
+    let file = file("a-shared-secret-of-more-than-32-bytes");
+    let kind = IdentityKind::Jwt(Jwt {
+        key_file: file.path().into(),
+        algorithm: JwtAlgorithm::Hs256,
+        issuer: "gate".into(),
+        audience: "cluster".into(),
+        roles_claim: "groups".into(),
+    });
+    (file, kind)
+}
+
+#[tokio::test]
+async fn a_token_tells_name_and_roles_in_place_of_what_the_caller_showed() {
+    on_one_thread(async {
+        let (_file, kind) = signed();
+        let headers = identified(kind, OPENSEARCH).await;
+        assert_eq!(headers.get_all("authorization").iter().count(), 1);
+        let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
+        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+        let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+        assert_eq!((&claims["sub"], &claims["groups"]), (&"elastic".into(), &serde_json::json!(["superuser"])));
+        assert!(!headers.contains_key("x-proxy-roles"));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_refuses_the_gateways_signature_is_not_the_callers_fault() {
+    on_one_thread(async {
+        let (_file, kind) = signed();
+        let upstream = Upstream::always(Reply::status(401));
+        let gateway = Gateway::with(&upstream, |config| config.upstream.identity = kind);
+        let key = gateway.superuser_named("sue").await;
+        let answer = gateway.send(request(Method::GET, "/", &[("authorization", &key)])).await;
+        assert_eq!(answer.status, 502);
+        assert_eq!(answer.json()["error"]["type"], "upstream_credential_rejected");
+        // Nobody was told of here: what is refused is the request alone.
+        assert_eq!(gateway.send(request(Method::OPTIONS, "/", &[])).await.status, 401);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn public_keys_are_there_for_everybody_and_secrets_for_nobody() {
+    on_one_thread(async {
+        let (_file, shared) = signed();
+        let key = file(&rcgen::KeyPair::generate().unwrap().serialize_pem());
+        let IdentityKind::Jwt(jwt) = &shared else { unreachable!() };
+        let public = Jwt { key_file: key.path().into(), algorithm: JwtAlgorithm::Es256, ..jwt.clone() };
+        let upstream = Upstream::always(Reply::status(200));
+        let gateway = Gateway::with(&upstream, |config| {
+            config.upstream.identity = shared.clone();
+            config.listeners.push(config.listeners[0].clone());
+            config.listeners[1].identity = Some(IdentityKind::Jwt(public));
+        });
+        let answer = gateway.send(request(Method::GET, "/_gateway/jwks", &[])).await;
+        assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, Some("max-age=300")));
+        let keys = answer.json()["keys"].as_array().unwrap().clone();
+        assert_eq!((keys.len(), &keys[0]["kty"], &keys[0]["alg"]), (1, &"EC".into(), &"ES256".into()));
+        let head = gateway.send(request(Method::HEAD, "/_gateway/jwks", &[])).await;
+        assert_eq!((head.status.as_u16(), &*head.body), (200, &b""[..]));
+        assert_eq!(head.header("content-length"), Some(&*answer.body.len().to_string()));
+        let post = gateway.send(request(Method::POST, "/_gateway/jwks", &[])).await;
+        assert_eq!((post.status.as_u16(), post.header("allow")), (405, Some("GET,HEAD")));
+
+        // Where nobody signs there is nothing to see.
+        let gateway = Gateway::spawn(&upstream);
+        assert_eq!(gateway.send(request(Method::GET, "/_gateway/jwks", &[])).await.status, 401);
+        assert!(upstream.wire().is_empty());
     })
     .await;
 }

@@ -2,9 +2,11 @@
 
 pub(crate) mod client;
 pub(crate) mod gateway;
+pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod server;
+pub(crate) mod stand_in;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 

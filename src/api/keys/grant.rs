@@ -148,7 +148,7 @@ fn not_proven(error: IdentifyError, action: &str, failure: &'static str) -> Fail
             format!("unable to authenticate user [{username}] for action [{action}]")
         }
         IdentifyError::Busy(_)
-        | IdentifyError::IssuerSilent
+        | IdentifyError::Silent
         | IdentifyError::Repeated { .. }
         | IdentifyError::Throttled { .. }
         | IdentifyError::Unavailable(_)

@@ -35,7 +35,8 @@ async fn begun(pieces: Vec<Bytes>, gzip: bool, limit: u64) -> (Result<Judged, Au
     let existing = br#"{"indices":[{"name":"a1"},{"name":"b1"}],"aliases":[],"data_streams":[]}"#;
     let catalog = Arc::new(Catalog::parse(existing).unwrap());
     let (now, notes) = (Timestamp::default(), Notes::default());
-    let terms = Terms { principal: &principal, route: &route, index: "", catalog, now, notes, gzip, limit };
+    let pipelines = Some(Arc::new(Staying::from_iter(["safe".into()])));
+    let terms = Terms { principal: &principal, route: &route, index: "", catalog, pipelines, now, notes, gzip, limit };
     let mut body = Body::Made(receiver);
     (begin(terms, &mut body).await, body)
 }
@@ -120,4 +121,14 @@ async fn more_than_the_limit_is_refused_sent_or_inflated() {
         }
         Err(error) => assert!(matches!(error, AuthorizeError::Illegal(_)), "{error}"),
     }
+}
+
+#[tokio::test]
+async fn items_may_go_through_pipelines_that_leave_them_where_they_are() {
+    let item = |pipeline| format!("{{\"index\":{{\"_index\":\"a1\",\"pipeline\":\"{pipeline}\"}}}}\n{{}}\n");
+    let text = format!("{}{MINE}{}{}", item("safe"), item("moves"), item("_none"));
+    let (judged, body) = begun(pieces(text.as_bytes(), 1000), false, 1 << 20).await;
+    assert_eq!(body.read(1 << 20).await.unwrap(), format!("{}{MINE}{}", item("safe"), item("_none")));
+    let refused = String::from_utf8(judged.unwrap().take_refused().unwrap().alone()).unwrap();
+    assert!(refused.contains("pipeline [moves] may send documents to other indices"), "{refused}");
 }

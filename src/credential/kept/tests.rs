@@ -86,8 +86,9 @@ impl Shared {
             keys,
             clock.clone(),
             config::Sessions::default(),
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             Arc::new(|_| ()),
+            Arc::new(|_, _| ()),
         );
         Kept::new(issuer.clone(), Arc::new(sessions), clock, &config.reauthentication)
     }

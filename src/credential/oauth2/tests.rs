@@ -43,6 +43,7 @@ fn no() -> Failure {
     Failure::Refused("400 invalid_grant".into())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands in a script among failures")]
 fn token(text: &str, seconds: u64) -> Result<Value, Failure> {
     Ok(json!({"access_token": text, "expires_in": seconds}))
 }
@@ -243,7 +244,7 @@ async fn a_cluster_that_refuses_every_token_makes_no_flood_of_grants() {
     let tokens = (0..100).map(|number| token(&format!("t{number}"), 10_000));
     let watched = Watched::settled(tokens).await;
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(60) {
+    while begun.elapsed() < Duration::from_mins(1) {
         let held = watched.source.held();
         let _outcome = watched.refused(&held).await;
         pass(0.01).await;

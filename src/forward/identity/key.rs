@@ -13,7 +13,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -35,7 +35,7 @@ pub(super) struct SigningKey {
 enum Pair {
     Ec(EcdsaKeyPair),
     Rsa(RsaKeyPair),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 /// A key file that nothing can be signed with. Its text tells nothing of what the file holds.
@@ -103,11 +103,13 @@ impl SigningKey {
             }
             JwtAlgorithm::Hs256 | JwtAlgorithm::Hs384 | JwtAlgorithm::Hs512 => shared(bytes, config)?,
         };
-        let public = pair.public().map(|(mut key, text)| {
+        let public = pair.public().map(|(mut members, text)| {
             // RFC 7638: the members that make the key, in the order of their names, without blanks.
             let id = URL_SAFE_NO_PAD.encode(secret::sha256(&[text.as_bytes()])).into_boxed_str();
-            (key["kid"], key["use"], key["alg"]) = (json!(id), json!("sig"), json!(name(config.algorithm)));
-            (id, key)
+            members.insert("kid".into(), json!(id));
+            members.insert("use".into(), json!("sig"));
+            members.insert("alg".into(), json!(name(config.algorithm)));
+            (id, Value::Object(members))
         });
         Ok(Self { pair, algorithm: config.algorithm, public, seen: secret::sha256(&[bytes]) })
     }
@@ -119,11 +121,10 @@ impl SigningKey {
 
     /// The header of every token that it signs.
     pub(super) fn header(&self) -> Value {
-        let mut header = json!({ "alg": name(self.algorithm), "typ": "JWT" });
-        if let Some((id, _)) = &self.public {
-            header["kid"] = json!(id);
+        match &self.public {
+            Some((id, _)) => json!({ "alg": name(self.algorithm), "typ": "JWT", "kid": id }),
+            None => json!({ "alg": name(self.algorithm), "typ": "JWT" }),
         }
-        header
     }
 
     /// What may be published of it, as a JSON Web Key.
@@ -152,7 +153,7 @@ impl SigningKey {
 
 impl Pair {
     /// The public members of the key, and once more as the text that names it.
-    fn public(&self) -> Option<(Value, String)> {
+    fn public(&self) -> Option<(Map<String, Value>, String)> {
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match self {
             Self::Ec(pair) => {
@@ -161,14 +162,14 @@ impl Pair {
                 let (x, y) = coordinates.split_at_checked(coordinates.len() / 2)?;
                 let (x, y) = (text(x), text(y));
                 let named = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
-                Some((json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y }), named))
+                Some((members([("kty", "EC"), ("crv", "P-256"), ("x", &x), ("y", &y)]), named))
             }
             Self::Rsa(pair) => {
                 let (_, sequence) = Der(pair.public_key().as_ref()).next()?;
                 let mut numbers = Der(sequence).map(|(_, number)| text(number.strip_prefix(&[0]).unwrap_or(number)));
                 let (n, e) = (numbers.next()?, numbers.next()?);
                 let named = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);
-                Some((json!({ "kty": "RSA", "n": n, "e": e }), named))
+                Some((members([("kty", "RSA"), ("n", &n), ("e", &e)]), named))
             }
             Self::Secret(_) => None,
         }
@@ -179,6 +180,10 @@ impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
+}
+
+fn members<const N: usize>(members: [(&str, &str); N]) -> Map<String, Value> {
+    members.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect()
 }
 
 /// What the file holds that `config` names; wiped when dropped.
@@ -226,7 +231,7 @@ fn shared(bytes: &[u8], config: &Jwt) -> Result<Pair, KeyError> {
     if secret.len() < needed {
         return Err(KeyError::Short { file: file(), needed, algorithm: name(config.algorithm) });
     }
-    Ok(Pair::Secret(hmac::Key::new(algorithm, secret)))
+    Ok(Pair::Secret(Box::new(hmac::Key::new(algorithm, secret))))
 }
 
 /// As a token names it.

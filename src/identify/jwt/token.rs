@@ -10,7 +10,7 @@ use crate::model::Timestamp;
 
 /// A token, taken apart.
 #[derive(Debug)]
-pub(super) struct Token<'a> {
+pub(in crate::identify) struct Token<'a> {
     pub(super) header: Header,
     pub(super) claims: Map<String, Value>,
     /// What was signed: the first two parts as they were sent.
@@ -31,7 +31,7 @@ pub(super) struct Header {
 
 impl<'a> Token<'a> {
     /// Takes `text` apart; `None` if it is something else than a signed token.
-    pub(super) fn read(text: &'a str) -> Option<Self> {
+    pub(in crate::identify) fn read(text: &'a str) -> Option<Self> {
         let (signed, signature) = text.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         Some(Self {
@@ -43,7 +43,7 @@ impl<'a> Token<'a> {
     }
 
     /// A claim that is a text.
-    pub(super) fn text(&self, claim: &str) -> Option<&str> {
+    pub(in crate::identify) fn text(&self, claim: &str) -> Option<&str> {
         self.claims.get(claim).and_then(Value::as_str)
     }
 

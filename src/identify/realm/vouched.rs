@@ -1,4 +1,4 @@
-//! Callers for whom another vouches: the issuer of a token, the authority behind a certificate.
+//! Callers for whom another vouches: the issuer of a token, the authority behind a certificate, the cluster.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,12 @@ use crate::{
     identify::{
         IdentifyError, Refusal,
         cache::Subject,
+        cluster::{self, ClusterRealm, Opinion},
         jwt::{Judged, JwtRealm, NoAnswer},
         pki::Certificate,
+        presented::Presented,
     },
-    model::{AuthenticationType, Identity, RealmRef, Timestamp},
+    model::{AuthenticationType, Identity, Principal, RealmRef, Timestamp},
     role_mappings::Facts,
     secret::SecretText,
     store::DocumentKind,
@@ -35,9 +37,44 @@ impl Proofs {
                 tracing::debug!(realm = &*realm.name, reason, "token refused");
                 return Ok(Verdict::Decline(IdentifyError::Refused(Refusal::TokenUnknown)));
             }
-            Err(NoAnswer) => return Err(IdentifyError::IssuerSilent),
+            Err(NoAnswer) => return Err(IdentifyError::Silent),
         };
         self.mapped(identity, None, until.min(now.plus(VOUCHED_LIFE)), at, realm).await
+    }
+
+    pub(super) async fn of_cluster(
+        &self,
+        cluster: &ClusterRealm,
+        presented: &Presented,
+        at: Circumstances,
+        realm: &RealmRef,
+    ) -> Result<Verdict, IdentifyError> {
+        let throttled = |retry_after| IdentifyError::Throttled { retry_after };
+        // Keys and tokens cannot be guessed.
+        let (refusal, attempt) = match presented {
+            Presented::Basic { username, .. } => {
+                let attempt = self.throttle.begin(at.address, username, self.clock.now()).map_err(throttled)?;
+                (IdentifyError::Password { username: username.clone(), known: false }, Some(attempt))
+            }
+            Presented::ApiKey { id, .. } => (IdentifyError::Refused(Refusal::KeyUnknown(id.clone())), None),
+            _ => (IdentifyError::Refused(Refusal::TokenUnknown), None),
+        };
+        let asked = self.clock.now();
+        let opinion = cluster.judge(presented).await.map_err(|_: cluster::NoAnswer| IdentifyError::Silent)?;
+        if let Some(attempt) = attempt {
+            let right = matches!(opinion, Opinion::Known(_));
+            self.throttle.end(&attempt, right, self.clock.now()).map_err(throttled)?;
+        }
+        let known = match opinion {
+            Opinion::Known(known) => known,
+            Opinion::Nobody => return Ok(Verdict::Decline(refusal)),
+            Opinion::Pass => return Ok(Verdict::Pass),
+        };
+        let principal = self.user(known.identity, realm.clone(), known.authentication).await;
+        let principal = principal.map_err(IdentifyError::Unavailable)?;
+        let principal = Arc::new(Principal { api_key: known.api_key, is_of_cluster: true, ..principal });
+        let stamps = self.revocations.stamp(at.begun, &[Subject::Realm(&realm.name), ROLES]);
+        Ok(Verdict::Accept(Proven { principal, until: asked.plus(cluster.life), stamps }))
     }
 
     pub(super) async fn certificate(

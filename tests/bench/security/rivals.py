@@ -79,8 +79,8 @@ def searchgate(binary: Path, folder: Path, cpu: int, upstream: int = 1):
 
 
 @contextmanager
-def elasticsearch(load_cpu: int):
-    """8.19.21 with its own security, free to use every CPU."""
+def elasticsearch(load_cpu: int, *, security: bool = True):
+    """8.19.21, with its own security or without, free to use every CPU."""
     folder = Path(tempfile.mkdtemp(prefix="searchgate-bench-original-"))
     folder.chmod(0o711)
     port = free_port()
@@ -89,7 +89,7 @@ def elasticsearch(load_cpu: int):
     os.sched_setaffinity(0, everywhere)
     try:
         subprocess.run(
-            [*script, "start", "elasticsearch", "--security", "--dir", str(folder), "--port", str(port)],
+            [*script, "start", "elasticsearch", *(["--security"] if security else []), "--dir", str(folder), "--port", str(port)],
             check=True, stdout=subprocess.DEVNULL,
         )
         os.sched_setaffinity(0, {load_cpu})

@@ -75,6 +75,22 @@ impl Gateway {
         let mut config = Config::default();
         config.store.url = StoreUrl::Memory;
         change(&mut config);
+        let store = match &config.store.url {
+            StoreUrl::Sqlite(path) => AnyStore::Sqlite(Arc::new(Sqlite::open(path).unwrap())),
+            StoreUrl::Memory | StoreUrl::Postgres(_) => AnyStore::Memory(Arc::default()),
+        };
+        let upstream = upstream.clone();
+        Self::new(config, store, Dial::Pipe(Rc::new(move |host| upstream.dial(host))))
+    }
+
+    /// One in front of a cluster on sockets, over a store that others may share. Time must not be paused.
+    pub(crate) fn over_network(store: AnyStore, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        Self::new(config, store, Dial::Network)
+    }
+
+    fn new(mut config: Config, store: AnyStore, dial: Dial) -> Self {
         config.logging.audit = AuditTarget::Off;
         let log = Log::default();
         let telemetry = Telemetry::detached(&config.logging, {
@@ -82,15 +98,7 @@ impl Gateway {
             move || Ok(Box::new(log.clone()))
         })
         .unwrap();
-        let store = match &config.store.url {
-            StoreUrl::Sqlite(path) => AnyStore::Sqlite(Arc::new(Sqlite::open(path).unwrap())),
-            StoreUrl::Memory | StoreUrl::Postgres(_) => AnyStore::Memory(Arc::default()),
-        };
         let built = build::build(&config, store, &Clock::anchored(START), telemetry).unwrap();
-        let dial = Dial::Pipe(Rc::new({
-            let upstream = upstream.clone();
-            move |host| upstream.dial(host)
-        }));
         let pool = Pool::new(Arc::clone(&built.shared.upstream), dial);
         let core =
             Core::new(Arc::clone(&built.shared), pool, built.shared.metrics.core(), built.telemetry.access_log());
@@ -170,6 +178,13 @@ impl Gateway {
             .filter(|line| !line.is_empty())
             .map(|line| serde_json::from_slice(line).unwrap())
             .collect()
+    }
+
+    /// All that was logged so far. Time must not be paused.
+    pub(crate) async fn lines(&self) -> String {
+        self.core.tick();
+        self.built.telemetry.flush().await;
+        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
     }
 
     /// The data thread's share.

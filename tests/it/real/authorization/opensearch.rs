@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     super::Cluster,
     Caller, callers,
-    requests::{Request, requests},
+    requests::requests,
     side::{ADMINISTRATOR, Line, Side},
     world::{World, delta, index_of, look},
 };

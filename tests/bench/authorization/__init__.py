@@ -1,0 +1,1 @@
+"""What authorization costs: scripts/bench authorization."""
