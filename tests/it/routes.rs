@@ -34,15 +34,13 @@ fn every_route_of_the_official_clients_is_in_the_table() {
 
 /// Where the clients are installed.
 fn modules() -> Option<PathBuf> {
-    let cache = env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cache"),
-        PathBuf::from,
-    );
+    let cache = env::var_os("XDG_CACHE_HOME")
+        .map_or_else(|| PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cache"), PathBuf::from);
     let folders = fs::read_dir(cache.join("searchgate-tests")).into_iter().flatten().flatten();
     let wanted = fs::read("tests/clients/package-lock.json").unwrap();
-    let found = folders.map(|folder| folder.path()).find(|folder| {
-        fs::read(folder.join("package-lock.json")).is_ok_and(|lock| lock == wanted)
-    });
+    let found = folders
+        .map(|folder| folder.path())
+        .find(|folder| fs::read(folder.join("package-lock.json")).is_ok_and(|lock| lock == wanted));
     if found.is_none() {
         assert!(env::var_os("SEARCHGATE_TEST_REQUIRE_CLUSTERS").is_none(), "the clients are not installed");
         eprintln!("skipped: the clients are not installed (tests/clients/run --install)");
@@ -134,7 +132,8 @@ fn paths(value: &str, text: &str) -> Vec<Vec<String>> {
         }
         return vec![split(&path)];
     }
-    let parts = |list: &str, separator| -> Vec<String> { list.split(separator).map(|part| part.trim().to_owned()).collect() };
+    let parts =
+        |list: &str, separator| -> Vec<String> { list.split(separator).map(|part| part.trim().to_owned()).collect() };
     let Some((list, _)) = value.strip_prefix('[').and_then(|value| value.split_once(']')) else {
         let joined: String = parts(value, '+').iter().map(|part| literal(part).unwrap_or("{}")).collect();
         return if matches!(&*joined, "" | "{}") { Vec::new() } else { vec![split(&joined)] };

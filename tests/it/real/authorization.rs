@@ -62,10 +62,7 @@ struct Court {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limited_callers_get_what_the_original_gives_them_and_nothing_more() {
     let (Some(secured), Some(plain)) = (Cluster::find(ORIGINAL), Cluster::find(PLAIN)) else { return };
-    let gateway = plain
-        .setup()
-        .with("authentication: {throttle: {failures: 0}}\nstore: {url: 'memory:'}")
-        .serve();
+    let gateway = plain.setup().with("authentication: {throttle: {failures: 0}}\nstore: {url: 'memory:'}").serve();
     let callers = callers();
     let started = tokio::time::Instant::now();
     let mut requests = requests();
@@ -118,6 +115,11 @@ async fn limited_callers_get_what_the_original_gives_them_and_nothing_more() {
     }
     let wrong = verdict.more + verdict.unlisted + gone.len();
     assert!(wrong == 0, "{counts}\n{}\nlisted, but gone:\n{}", verdict.text, gone.join("\n"));
+}
+
+/// Cases of the page's section 18 that are asked here.
+pub(super) fn cases() -> impl Iterator<Item = u32> {
+    requests().into_iter().filter_map(|request| request.case)
 }
 
 /// Everybody who asks.

@@ -86,8 +86,39 @@ impl Maker {
 
     fn name(&mut self) -> String {
         let name = self.dice.of(&[
-            "Xa1", "Xa1", "Xa1", "Xa1", "Xa1", "Xa2", "Xal", "Xa*", "*", "Xb1", "Xb1", "Xb2", "Xmix", "Xal", "Xa*", "Xb*", "X*", "*", "_all", "Xnew", "*b1", "-Xa1",
-            "-Xb*", "<Xb1>", "<Xa1-{now/d}>", "*:Xb1", "other:Xa1", "Xb1::data", "Xa*::data", "Xa1*", "", ".X", "X??",
+            "Xa1",
+            "Xa1",
+            "Xa1",
+            "Xa1",
+            "Xa1",
+            "Xa2",
+            "Xal",
+            "Xa*",
+            "*",
+            "Xb1",
+            "Xb1",
+            "Xb2",
+            "Xmix",
+            "Xal",
+            "Xa*",
+            "Xb*",
+            "X*",
+            "*",
+            "_all",
+            "Xnew",
+            "*b1",
+            "-Xa1",
+            "-Xb*",
+            "<Xb1>",
+            "<Xa1-{now/d}>",
+            "*:Xb1",
+            "other:Xa1",
+            "Xb1::data",
+            "Xa*::data",
+            "Xa1*",
+            "",
+            ".X",
+            "X??",
         ]);
         name.replace('X', &self.word)
     }
@@ -146,24 +177,51 @@ impl Maker {
         match self.dice.below(12) {
             0 | 1 => format!("index={}", self.expression(true)),
             2 => format!("%69ndex={}", self.expression(true)),
-            3 => format!("source={}&source_content_type=application/json", "%7B%22query%22%3A%7B%22match_all%22%3A%7B%7D%7D%7D"),
+            3 => format!(
+                "source={}&source_content_type=application/json",
+                "%7B%22query%22%3A%7B%22match_all%22%3A%7B%7D%7D%7D"
+            ),
             4 => "scroll=1m".to_owned(),
             _ => self
                 .dice
                 .of(&[
-                    "ignore_unavailable=true", "ignore_unavailable", "allow_no_indices=false", "expand_wildcards=all",
-                    "expand_wildcards=open,hidden", "filter_path=hits.hits", "q=*", "size=100", "refresh=true", "pretty",
-                    "keep_alive=1m", "pipeline=_none", "format=json", "op_type=create", "fields=*", "level=shards", "wait_for_active_shards=0",
+                    "ignore_unavailable=true",
+                    "ignore_unavailable",
+                    "allow_no_indices=false",
+                    "expand_wildcards=all",
+                    "expand_wildcards=open,hidden",
+                    "filter_path=hits.hits",
+                    "q=*",
+                    "size=100",
+                    "refresh=true",
+                    "pretty",
+                    "keep_alive=1m",
+                    "pipeline=_none",
+                    "format=json",
+                    "op_type=create",
+                    "fields=*",
+                    "level=shards",
+                    "wait_for_active_shards=0",
                 ])
                 .to_owned(),
         }
     }
 
-    /// A body of a kind that some API takes, about random names.
-    fn body(&mut self) -> String {
+    /// A body about random names: most often of the kind that the path takes, else of any.
+    fn body(&mut self, path: &str) -> String {
         let (one, two) = (self.expression(false), self.expression(false));
         let id = self.dice.of(&["1", "2", "new"]);
-        let body = match self.dice.below(14) {
+        let fitting: &[usize] = match path.rsplit('/').next().unwrap_or_default() {
+            "_search" | "_count" | "_update_by_query" => &[0, 0, 0, 1, 2, 10, 11],
+            "_bulk" => &[3],
+            "_msearch" => &[4],
+            "_mget" => &[5, 6],
+            "_aliases" => &[7],
+            "_reindex" => &[8],
+            _ => &[9, 12, 12, 12],
+        };
+        let kind = if self.dice.one_in(5) { self.dice.below(14) } else { fitting[self.dice.below(fitting.len())] };
+        let body = match kind {
             0 => json!({"query": {"match_all": {}}, "size": 100}).to_string(),
             1 => json!({"query": {"terms": {"home": {"index": one, "id": id, "path": "home"}}}}).to_string(),
             2 => json!({"query": {"more_like_this": {"fields": ["home"], "like": [{"_index": one, "_id": id}], "min_term_freq": 1, "min_doc_freq": 1}}}).to_string(),
@@ -208,21 +266,28 @@ impl Maker {
                 (methods.to_vec(), path)
             }
         };
-        let method = if self.dice.one_in(12) { self.dice.of(&["GET", "POST", "PUT", "DELETE", "HEAD"]) } else { self.dice.of(&methods) };
+        let method = if self.dice.one_in(12) {
+            self.dice.of(&["GET", "POST", "PUT", "DELETE", "HEAD"])
+        } else {
+            self.dice.of(&methods)
+        };
         let target = self.target(path);
-        let body = if method == "HEAD" || self.dice.one_in(3) { String::new() } else { self.body() };
+        let body = if method == "HEAD" || self.dice.one_in(3) { String::new() } else { self.body(path) };
         let kind = if self.dice.one_in(15) {
             self.dice.of(&["application/cbor", "application/smile", "application/yaml", "text/plain"])
         } else {
             self.dice.of(&["application/json", "application/x-ndjson"])
         };
-        let head = format!("{method} {target} HTTP/1.1\r\nhost: gate.test\r\nauthorization: {authorization}\r\nconnection: close\r\n");
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nhost: gate.test\r\nauthorization: {authorization}\r\nconnection: close\r\n"
+        );
         if body.is_empty() {
             return head + "\r\n";
         }
         if self.dice.one_in(6) {
             let at = (0..=self.dice.below(body.len())).rev().find(|&at| body.is_char_boundary(at)).unwrap_or(0);
-            let chunk = |part: &str| if part.is_empty() { String::new() } else { format!("{:x}\r\n{part}\r\n", part.len()) };
+            let chunk =
+                |part: &str| if part.is_empty() { String::new() } else { format!("{:x}\r\n{part}\r\n", part.len()) };
             let chunks = chunk(&body[..at]) + &chunk(&body[at..]) + "0\r\n\r\n";
             return format!("{head}content-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
         }
@@ -248,8 +313,12 @@ async fn forbidden(process: &Process, word: &str) -> Value {
     for (name, index) in stats["indices"].as_object().unwrap() {
         let of = |pointer| index.pointer(pointer).cloned();
         told[name] = json!([
-            of("/total/search/query_total"), of("/total/search/fetch_total"), of("/total/get/total"),
-            of("/total/indexing/index_total"), of("/total/indexing/delete_total"), of("/total/docs/count"),
+            of("/total/search/query_total"),
+            of("/total/search/fetch_total"),
+            of("/total/get/total"),
+            of("/total/indexing/index_total"),
+            of("/total/indexing/delete_total"),
+            of("/total/docs/count"),
         ]);
     }
     told
@@ -259,10 +328,8 @@ async fn fuzz(variable: &str, time: Duration) {
     let Some(cluster) = Cluster::find(variable) else { return };
     let process = cluster.setup().with("authentication: {throttle: {failures: 0}}\nstore: {url: 'memory:'}").serve();
     let word = unique("f").replace('-', "");
-    let seed = env::var("SEARCHGATE_FUZZ_SEED").map_or_else(
-        |_| u64::from_le_bytes(searchgate::secret::random::<8>()),
-        |seed| seed.parse().unwrap(),
-    );
+    let seed = env::var("SEARCHGATE_FUZZ_SEED")
+        .map_or_else(|_| u64::from_le_bytes(searchgate::secret::random::<8>()), |seed| seed.parse().unwrap());
     let done = async |method, target: &str, body: Value| {
         let answer = ask(&process, method, target, &elastic(), &body).await;
         assert!(answer.status.is_success(), "{target}: {}", answer.text());
@@ -275,8 +342,10 @@ async fn fuzz(variable: &str, time: Duration) {
         done(Method::PUT, &format!("/{word}{name}/_doc/1?refresh=true"), json!({"home": canary})).await;
     }
     done(Method::PUT, &format!("/{word}b1/_alias/{word}mix"), Value::Null).await;
-    let callers = [("reads", json!([{"names": [format!("{word}a*")], "privileges": ["all"]}])),
-        ("alias", json!([{"names": [format!("{word}al")], "privileges": ["all"]}]))];
+    let callers = [
+        ("reads", json!([{"names": [format!("{word}a*")], "privileges": ["all"]}])),
+        ("alias", json!([{"names": [format!("{word}al")], "privileges": ["all"]}])),
+    ];
     let mut authorizations = Vec::new();
     for (name, indices) in callers {
         done(Method::PUT, &format!("/_security/role/{name}"), json!({"indices": indices})).await;

@@ -1,6 +1,9 @@
 //! The one table of wanted differences: `tests/authorization/differences.yml`.
 
-use std::{collections::{BTreeMap, BTreeSet}, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -73,9 +76,10 @@ impl Differences {
 
     /// Lines that were not met.
     pub(super) fn gone(&self) -> Vec<String> {
-        let lines = self.all.iter().flat_map(|difference| {
-            difference.requests.iter().map(|request| (difference.id.clone(), request.clone()))
-        });
+        let lines = self
+            .all
+            .iter()
+            .flat_map(|difference| difference.requests.iter().map(|request| (difference.id.clone(), request.clone())));
         lines.filter(|line| !self.met.contains_key(line)).map(|(id, request)| format!("{id}: {request}")).collect()
     }
 

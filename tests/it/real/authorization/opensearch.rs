@@ -73,7 +73,8 @@ async fn before_opensearch_nobody_sees_or_changes_what_is_not_theirs() {
     let (mut count, mut allowed) = (0, 0);
     for (name, caller) in limited {
         let reach = reach(&before.world, caller, &before.callers);
-        let foreign: Vec<String> = before.world.homes().filter(|(index, _)| !reach.contains(index)).map(|(_, home)| home).collect();
+        let foreign: Vec<String> =
+            before.world.homes().filter(|(index, _)| !reach.contains(index)).map(|(_, home)| home).collect();
         let mut unseen = Vec::new();
         for request in &requests {
             let answer = line.play(name, request).await;
@@ -93,7 +94,8 @@ async fn before_opensearch_nobody_sees_or_changes_what_is_not_theirs() {
                 let asked = std::mem::take(&mut unseen).join("\n");
                 assert!(success || changed.is_empty(), "{name}, refused, changes {changed:?} by one of\n{asked}");
                 for index in changed.iter().filter_map(|(key, _)| index_of(key)) {
-                    let own = reach.contains(index) || caller.names(&before.callers).iter().any(|pattern| covers(pattern, index));
+                    let own = reach.contains(index)
+                        || caller.names(&before.callers).iter().any(|pattern| covers(pattern, index));
                     // An alias may be rolled over, and what somebody may copy they may call as they like.
                     let made = !base.contains_key(&format!("index {index}"));
                     assert!(own || made, "{name} changes {index}: {changed:?} by one of\n{asked}");
@@ -169,16 +171,32 @@ async fn modules_that_the_original_lacks_are_judged_by_what_they_name() {
     let all = json!({"match_all": {}});
     let script = json!({"source": "ctx._source.n = 7"});
     let moving = json!({"source": "ctx._index = 'b1'"});
-    let ratings = json!([{"id": "q", "request": {"query": all}, "ratings": [{"_index": "a1", "_id": "1", "rating": 1}]}]);
+    let ratings =
+        json!([{"id": "q", "request": {"query": all}, "ratings": [{"_index": "a1", "_id": "1", "rating": 1}]}]);
     let cases: Vec<(&str, bool, &str, Value)> = vec![
         ("modules", true, "POST /_reindex?refresh=true", json!({"source": {"index": "a1"}, "dest": {"index": "a2"}})),
         ("modules", false, "POST /_reindex", json!({"source": {"index": "b1"}, "dest": {"index": "a2"}})),
         ("modules", false, "POST /_reindex", json!({"source": {"index": ["a1", "b1"]}, "dest": {"index": "a2"}})),
         ("modules", false, "POST /_reindex", json!({"source": {"index": "a1"}, "dest": {"index": "b1"}})),
         ("modules", false, "POST /_reindex", json!({"source": {"index": "*"}, "dest": {"index": "a2"}})),
-        ("modules", false, "POST /_reindex", json!({"source": {"index": "a1"}, "dest": {"index": "a2"}, "script": moving})),
-        ("modules", false, "POST /_reindex", json!({"source": {"index": "a1", "remote": {"host": "http://127.0.0.1:9"}}, "dest": {"index": "a2"}})),
-        ("modules", false, "POST /_reindex", json!({"source": {"index": "a1", "query": {"terms": {"home": {"index": "b1", "id": "1", "path": "home"}}}}, "dest": {"index": "a2"}})),
+        (
+            "modules",
+            false,
+            "POST /_reindex",
+            json!({"source": {"index": "a1"}, "dest": {"index": "a2"}, "script": moving}),
+        ),
+        (
+            "modules",
+            false,
+            "POST /_reindex",
+            json!({"source": {"index": "a1", "remote": {"host": "http://127.0.0.1:9"}}, "dest": {"index": "a2"}}),
+        ),
+        (
+            "modules",
+            false,
+            "POST /_reindex",
+            json!({"source": {"index": "a1", "query": {"terms": {"home": {"index": "b1", "id": "1", "path": "home"}}}}, "dest": {"index": "a2"}}),
+        ),
         ("modules", true, "POST /a1/_update_by_query?refresh=true", json!({"query": all})),
         ("modules", true, "POST /a*/_update_by_query?refresh=true&conflicts=proceed", json!({"query": all})),
         ("modules", false, "POST /b1/_update_by_query", json!({"query": all})),
@@ -192,7 +210,12 @@ async fn modules_that_the_original_lacks_are_judged_by_what_they_name() {
         ("modules", true, "POST /a1/_search", json!({"query": {"script": {"script": "doc['n'].value > 1"}}})),
         ("modules", false, "POST /b1/_search", json!({"query": {"script": {"script": "true"}}})),
         ("modules", false, "POST /_scripts/painless/_execute", json!({"script": {"source": "1"}})),
-        ("modules", false, "POST /a1/_search", json!({"query": {"percolate": {"field": "q", "index": "b1", "id": "1"}}})),
+        (
+            "modules",
+            false,
+            "POST /a1/_search",
+            json!({"query": {"percolate": {"field": "q", "index": "b1", "id": "1"}}}),
+        ),
         ("modules", true, "POST /a1/_rank_eval", json!({"requests": ratings, "metric": {"precision": {}}})),
         ("modules", false, "POST /b1/_rank_eval", json!({"requests": ratings, "metric": {"precision": {}}})),
         ("modules", false, "POST /a1/_search/template", json!({"id": "stored"})),

@@ -68,9 +68,11 @@ impl Seen {
 
     /// Compares this, the original's, with searchgate's.
     pub(super) fn judge(&self, other: &Self) -> Verdict {
-        let more: Vec<&str> = other.shown.difference(&self.shown).filter(|word| !self.said.contains(*word)).map(String::as_str).collect();
+        let more: Vec<&str> =
+            other.shown.difference(&self.shown).filter(|word| !self.said.contains(*word)).map(String::as_str).collect();
         let more_items = self.items.iter().zip(&other.items).filter(|(original, other)| {
-            original.fails && !other.fails || other.total.unwrap_or(0) > original.total.unwrap_or(other.total.unwrap_or(0))
+            original.fails && !other.fails
+                || other.total.unwrap_or(0) > original.total.unwrap_or(other.total.unwrap_or(0))
         });
         if self.status == 403 && other.is_success() {
             Verdict::More("allows what the original refuses".to_owned())

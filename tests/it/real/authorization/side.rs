@@ -118,7 +118,8 @@ impl Side {
         line.side = self.clone();
         let (of_keys, others): (Vec<_>, Vec<_>) = callers.iter().partition(|(_, caller)| caller.key_by.is_some());
         for (name, caller) in others.into_iter().chain(of_keys) {
-            let key = json!({"name": name, "role_descriptors": caller.descriptors.clone().unwrap_or_else(|| json!({}))});
+            let key =
+                json!({"name": name, "role_descriptors": caller.descriptors.clone().unwrap_or_else(|| json!({}))});
             let header = match caller {
                 Caller { token_of: Some(user), .. } => {
                     let grant = json!({"grant_type": "password", "username": user, "password": password(user)});

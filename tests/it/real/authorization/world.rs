@@ -119,7 +119,8 @@ impl World {
 /// All that there is to see of a cluster.
 pub(super) async fn look(line: &mut Line) -> State {
     let mut state = State::new();
-    let metadata = line.done(Method::GET, &format!("/_cluster/state/metadata?filter_path={METADATA}"), &Value::Null).await;
+    let metadata =
+        line.done(Method::GET, &format!("/_cluster/state/metadata?filter_path={METADATA}"), &Value::Null).await;
     let metadata = &metadata["metadata"];
     for (name, index) in members(&metadata["indices"]).filter(|(name, _)| !is_systems(name)) {
         let mut index = index.clone();
@@ -141,7 +142,12 @@ pub(super) async fn look(line: &mut Line) -> State {
     for (name, value) in members(&settings["persistent"]) {
         state.insert(format!("setting {name}"), value.to_string());
     }
-    line.done(Method::POST, "/*,-.security*/_refresh?expand_wildcards=open,hidden&ignore_unavailable=true", &Value::Null).await;
+    line.done(
+        Method::POST,
+        "/*,-.security*/_refresh?expand_wildcards=open,hidden&ignore_unavailable=true",
+        &Value::Null,
+    )
+    .await;
     let target = "/*,-.security*/_search?expand_wildcards=open,hidden&ignore_unavailable=true&size=1000&version=true";
     let found = line.done(Method::GET, target, &Value::Null).await;
     for hit in found["hits"]["hits"].as_array().unwrap() {
