@@ -46,7 +46,7 @@ pub use contexts::Sealer;
 use explain::Notes;
 pub use explain::{Explanation, Mentioned};
 use names::Expression;
-use narrow::{Narrowing, Options};
+use narrow::{ALIASES, Narrowing, Options};
 use pipelines::{PIPELINES, Pipelines, Staying};
 use query::Query;
 pub use refusal::{AuthorizeError, Denied, Gone, On};
@@ -744,15 +744,18 @@ impl Route {
 pub const AUTHENTICATE: &str = "cluster:admin/xpack/security/user/authenticate";
 /// Stands for whatever a request would do.
 pub const ANY_ACTION: &str = "cluster:admin/searchgate/forward";
-/// Changes aliases.
-const ALIASES: &str = "indices:admin/aliases";
 /// What a name of one index does not hold. A `-` excludes in lists alone, and a name with a dot is judged as it stands.
 const SPECIAL: [char; 4] = ['*', '<', ':', ','];
 /// What a document may suffer from a pipeline that sends it elsewhere.
 const WRITES: [&str; 4] = [documents::INDEX, documents::BULK_SHARD, documents::INDEX_OP, documents::AUTO_CREATE];
 /// Actions whose names are resolved before anything is judged.
-const RESOLVED_FIRST: [&str; 3] =
-    ["indices:admin/resolve/index", "indices:data/read/field_caps", "indices:data/read/search"];
+const RESOLVED_FIRST: [&str; 5] = [
+    "indices:admin/resolve/cluster",
+    "indices:admin/resolve/index",
+    "indices:data/read/field_caps",
+    "indices:data/read/search",
+    "indices:data/read/xpack/termsenum/list",
+];
 /// Last words of a `POST` that makes, removes or renames something.
 const CHANGES: [&str; 6] = ["_alias", "_aliases", "_close", "_open", "_restore", "_rollover"];
 /// Shapes that are remembered.

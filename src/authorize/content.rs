@@ -12,7 +12,7 @@ use super::{
     documents::{AUTO_CREATE, BULK_SHARD, CREATE_OP, DELETE, INDEX_OP, UPDATE},
     explain::Notes,
     names::Expression,
-    narrow::{self, Narrowing, Options},
+    narrow::{self, ALIASES, Narrowing, Options},
     pipelines::Staying,
     refusal::{AuthorizeError, On},
     resolve::{Catalog, Entry},
@@ -246,16 +246,15 @@ impl Judge<'_> {
     }
 
     fn alias_action(&self, action: &AliasAction<'_>) -> Result<(), AuthorizeError> {
-        let name = match action.verb {
-            AliasVerb::Add | AliasVerb::Remove => "indices:admin/aliases",
-            AliasVerb::RemoveIndex => "indices:admin/delete",
-        };
         for index in &action.indices {
-            self.covered(name, &index.text)?;
+            self.covered(ALIASES, &index.text)?;
+            if action.verb == AliasVerb::RemoveIndex {
+                self.covered("indices:admin/delete", &index.text)?;
+            }
         }
         for alias in &action.aliases {
-            if !narrow::covers(&self.principal.privileges, &[name], &alias.text) {
-                return Err(AuthorizeError::index(self.principal, name, On::default()));
+            if !narrow::covers(&self.principal.privileges, &[ALIASES], &alias.text) {
+                return Err(AuthorizeError::index(self.principal, ALIASES, On::default()));
             }
             let more = |index: &scan::Name<'_>| !self.principal.privileges.allows_no_more_on(&alias.text, &index.text);
             if action.verb == AliasVerb::Add && action.indices.iter().any(more) {
@@ -325,7 +324,7 @@ impl Judge<'_> {
             return Err((BULK_SHARD, item.index.into()));
         };
         let exists = || self.catalog.is_some_and(|catalog| catalog.get(&name).is_some());
-        if !self.allows(AUTO_CREATE, &name) && !exists() {
+        if action != DELETE && !self.allows(AUTO_CREATE, &name) && !exists() {
             return Err((AUTO_CREATE, name));
         }
         if !self.allows(BULK_SHARD, &name) {

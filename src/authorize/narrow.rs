@@ -161,6 +161,9 @@ impl Narrowing<'_> {
         let failures = selector == "::failures";
         let meant = catalog.matching(pattern, self.options.expand).into_iter();
         let meant = meant.filter(|name| !failures || matches!(catalog.get(name), Some(Entry::DataStream)));
+        // What aliases are made of are indices.
+        let of_aliases = self.actions.contains(&ALIASES);
+        let meant = meant.filter(|name| !of_aliases || !matches!(catalog.get(name), Some(Entry::Alias { .. })));
         Ok(meant.map(|name| format!("{name}{selector}")).filter(|name| self.allows(name)).collect())
     }
 
@@ -191,4 +194,6 @@ pub(super) fn read(text: &str, now: Timestamp) -> Result<Expression<'_>, Authori
     Expression::parse(text, now).map_err(|error| AuthorizeError::Illegal(error.to_string().into()))
 }
 
+/// Changes aliases.
+pub(super) const ALIASES: &str = "indices:admin/aliases";
 const ANY_INDEX_ACTION: &str = "indices:searchgate/forward";

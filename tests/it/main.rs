@@ -5,6 +5,7 @@
 mod architecture;
 mod bodies;
 mod broker;
+mod bypass;
 mod contexts;
 mod crash;
 mod drain;
@@ -21,5 +22,6 @@ mod readme;
 mod real;
 mod replay;
 mod replicas;
+mod routes;
 mod shapes;
 mod support;

@@ -1,8 +1,10 @@
 //! Real clusters behind the real binary. `scripts/test` starts them; a test whose cluster is absent says so and passes,
 //! unless `SEARCHGATE_TEST_REQUIRE_CLUSTERS` is set.
 
+mod authorization;
 mod conformance;
 mod contexts;
+mod fuzz;
 mod pairs;
 mod plain;
 mod reauthentication;

@@ -199,6 +199,16 @@ impl Gateway {
 
     /// The same, of a superuser of that name.
     pub(crate) async fn superuser_named(&self, username: &str) -> String {
+        self.key(username, serde_json::Map::new()).await
+    }
+
+    /// A key that may use these indices so, and nothing else.
+    pub(crate) async fn limited(&self, names: &[&str], privileges: &[&str]) -> String {
+        let descriptor = serde_json::json!({"indices": [{"names": names, "privileges": privileges}]});
+        self.key("elastic", serde_json::Map::from_iter([("limited".to_owned(), descriptor)])).await
+    }
+
+    async fn key(&self, username: &str, role_descriptors: serde_json::Map<String, serde_json::Value>) -> String {
         let roles = ["superuser".into()];
         let key = self
             .built
@@ -207,7 +217,7 @@ impl Gateway {
                 access: None,
                 name: "test".into(),
                 life: None,
-                role_descriptors: serde_json::Map::new(),
+                role_descriptors,
                 limited_by: Users::descriptors(&roles),
                 metadata: serde_json::Map::new(),
                 creator: Creator {
