@@ -417,6 +417,12 @@ impl Authorizer {
     ///
     /// [`AuthorizeError`] when not.
     pub fn check_as_it_is(&self, asked: Asked<'_>) -> Result<(), AuthorizeError> {
+        // Whoever asks may not tell the cluster whose request it is.
+        if asked.principal.privileges.leans_on_cluster() {
+            let error = AuthorizeError::everything(asked.principal, ANY_ACTION);
+            self.tell(&asked, &error);
+            return Err(error);
+        }
         if asked.principal.privileges.allows_everything() {
             return Ok(());
         }

@@ -136,6 +136,17 @@ impl Config {
         effective::restart_needed(self, new)
     }
 
+    /// Whether the cluster hears the roles of every caller whom a listener of shape gate judges (contract section 4).
+    #[must_use]
+    pub fn tells_roles(&self) -> bool {
+        let told = |listener: &Listener| {
+            let identity = listener.identity.as_ref().unwrap_or(&self.upstream.identity);
+            matches!(identity, IdentityKind::ProxyHeaders | IdentityKind::RunAs)
+        };
+        let mut gates = self.listeners.iter().filter(|listener| listener.shape == Shape::Gate).peekable();
+        gates.peek().is_some() && gates.all(told)
+    }
+
     /// Every identity `jwt` and its path.
     pub fn signing(&self) -> impl Iterator<Item = (String, &Jwt)> {
         let listeners = self.listeners.iter().enumerate();

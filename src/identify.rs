@@ -131,7 +131,7 @@ impl Registers {
             keys: Arc::new(Keys::new(store.clone(), clock.clone(), keys, Arc::clone(&announce))),
             tokens: Arc::new(Tokens::new(store.clone(), clock.clone(), tokens, Arc::clone(&announce))),
             service_accounts: Arc::new(ServiceAccounts::new(store.clone(), announce)),
-            roles: Arc::new(Roles::new(documents.clone())),
+            roles: Arc::new(Roles::new(documents.clone(), config.tells_roles())),
             documents,
             passwords,
             cluster,

@@ -50,17 +50,44 @@ struct Compiled {
     roles: Box<[Box<str>]>,
     /// Whether a descriptor is for one workflow only.
     workflow: bool,
+    /// Whether the cluster must apply what was left out here.
+    leans: bool,
 }
 
 impl Privileges {
     /// Of a user: the union of `descriptors`, name → descriptor.
     #[must_use]
     pub fn of_user(descriptors: &Map<String, Value>) -> Self {
+        Self::of_roles(descriptors, false)
+    }
+
+    /// Of a user whose roles the cluster is told: it applies their document and field level security itself, so that an
+    /// entry with them counts here as one without.
+    #[must_use]
+    pub fn of_told_user(descriptors: &Map<String, Value>) -> Self {
+        let (mut bare, mut leans) = (descriptors.clone(), false);
+        let entries =
+            bare.values_mut().filter_map(|descriptor| descriptor.get_mut("indices")?.as_array_mut()).flatten();
+        for entry in entries.filter_map(Value::as_object_mut) {
+            for limit in ["field_security", "query"] {
+                leans |= entry.shift_remove(limit).is_some();
+            }
+        }
+        Self::of_roles(&bare, leans)
+    }
+
+    fn of_roles(descriptors: &Map<String, Value>, leans: bool) -> Self {
         let mut roles: Vec<Box<str>> = descriptors.keys().map(|name| name.as_str().into()).collect();
         roles.sort_unstable();
         let workflow = descriptors.values().any(is_for_workflow);
         let grants = [Grant::of(descriptors)].into();
-        Self(Arc::new(Compiled { grants, sets: &["roles"], roles: roles.into(), workflow }))
+        Self(Arc::new(Compiled { grants, sets: &["roles"], roles: roles.into(), workflow, leans }))
+    }
+
+    /// Whether they are what they should be only where the cluster itself applies the roles.
+    #[must_use]
+    pub fn leans_on_cluster(&self) -> bool {
+        self.0.leans
     }
 
     /// Of an API key: what both its own descriptors and its owner's snapshot allow (API page section 11). Without
@@ -74,7 +101,7 @@ impl Privileges {
             ([Grant::of(assigned), limit].into(), &["role_descriptors", "limited_by"])
         };
         let workflow = assigned.values().chain(limited_by.values()).any(is_for_workflow);
-        Self(Arc::new(Compiled { grants, sets, roles: Box::default(), workflow }))
+        Self(Arc::new(Compiled { grants, sets, roles: Box::default(), workflow, leans: false }))
     }
 
     /// Names of the roles of a user that exist, sorted; none for API keys.

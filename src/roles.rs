@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     documents::Documents,
-    privileges::reserved_roles,
+    privileges::{Privileges, reserved_roles},
     store::{DocumentKind, Put, StoreError},
 };
 
@@ -12,6 +12,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Roles {
     documents: Documents,
+    told: bool,
 }
 
 /// Whether a role of that name is built in. It can be neither changed nor removed.
@@ -21,10 +22,26 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 impl Roles {
-    /// Roles kept as `documents`.
+    /// Roles kept as `documents`; `told` when the cluster hears which of them each caller has, and judges by them too.
     #[must_use]
-    pub fn new(documents: Documents) -> Self {
-        Self { documents }
+    pub fn new(documents: Documents, told: bool) -> Self {
+        Self { documents, told }
+    }
+
+    /// Whether the cluster hears which roles a caller has: what only it can apply may then stand in them.
+    #[must_use]
+    pub fn are_told(&self) -> bool {
+        self.told
+    }
+
+    /// What a user with the roles named may do.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn privileges(&self, names: &[Box<str>]) -> Result<Privileges, StoreError> {
+        let descriptors = self.resolve(names).await?;
+        Ok(if self.told { Privileges::of_told_user(&descriptors) } else { Privileges::of_user(&descriptors) })
     }
 
     /// Descriptors of the roles named, name → descriptor; names that no role bears are left out.

@@ -111,8 +111,8 @@ pub(super) fn is_powerless(descriptor: &Value) -> bool {
         .is_some_and(|keys| keys.iter().all(|(name, value)| name == "transient_metadata" || is_empty(value)))
 }
 
-/// Judges a descriptor that was read.
-pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: &mut Validation) {
+/// Judges a descriptor that was read; `told` when it is that of a role which the cluster applies too.
+pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, told: bool, validation: &mut Validation) {
     let list = |of: &Value, key: &str| of.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let whole = Value::Object(descriptor.clone());
     for privilege in list(&whole, "cluster").iter().filter_map(Value::as_str) {
@@ -144,7 +144,7 @@ pub(super) fn validate(role: &str, descriptor: &Map<String, Value>, validation: 
         }
         // Nothing here could enforce them, so nobody may believe that they are.
         validation.refuse(
-            entry.get("query").is_some() || restricts_fields(entry),
+            !told && (entry.get("query").is_some() || restricts_fields(entry)),
             format!("document and field level security are not supported: role descriptor [{role}]"),
         );
     }

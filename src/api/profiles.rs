@@ -17,7 +17,6 @@ use crate::{
     },
     identify::{Evidence, IdentifyError, presented::Presented},
     model::Principal,
-    privileges::Privileges,
     respond::{Exception, Rejection, es},
     secret,
     store::{DocumentKind, StoreError},
@@ -88,7 +87,7 @@ impl Api {
             let Some(profile) = self.documents.find(DocumentKind::Profile, &uid).await? else { continue };
             let roles = profile.pointer("/user/roles").and_then(Value::as_array).into_iter().flatten();
             let roles: Vec<Box<str>> = roles.filter_map(Value::as_str).map(Box::from).collect();
-            let privileges = Privileges::of_user(&self.roles.resolve(&roles).await?);
+            let privileges = self.roles.privileges(&roles).await?;
             if is_enabled(&profile) && privileges.answer(&question, &stored).has_all_requested {
                 holders.push(uid);
             }

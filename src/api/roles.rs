@@ -49,7 +49,7 @@ impl Api {
         let read = descriptor::read(Kind::Role, name, &node).map_err(|fault| fault.cause)?;
         call.query.refresh()?;
         call.query.finish(call.path())?;
-        judge(name, &read).finish(INVALID_REQUEST)?;
+        judge(name, &read, self.roles.are_told()).finish(INVALID_REQUEST)?;
         // A global privilege lets its holder put some roles and no others.
         if !call.principal.privileges.may_put_role(&read) {
             access::require(call.principal, &PUT).map_err(Rejection::from)?;
@@ -79,10 +79,10 @@ impl Api {
 }
 
 /// What is wrong with a role that was read.
-fn judge(name: &str, descriptor: &Map<String, Value>) -> Validation {
+fn judge(name: &str, descriptor: &Map<String, Value>, told: bool) -> Validation {
     let mut validation = Validation::default();
     validation.refuse(is_reserved(name), format!("Role [{name}] is reserved and may not be used."));
-    descriptor::validate(name, descriptor, &mut validation);
+    descriptor::validate(name, descriptor, told, &mut validation);
     validation
 }
 

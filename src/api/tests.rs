@@ -22,9 +22,12 @@ mod tokens;
 
 /// A gateway with nothing but its API: memory store, time that tests move.
 pub(super) fn api() -> Api {
+    api_of(Config::default())
+}
+
+fn api_of(mut config: Config) -> Api {
     let store = AnyStore::Memory(Arc::new(Memory::default()));
     let clock = Clock::anchored(Timestamp::from_millis(1_800_000_000_000));
-    let mut config = Config::default();
     config.api_keys.max_per_owner = 100;
     let nobody = AskCluster::new(|_| Box::pin(async { Err(AskError::Refused) }), Vec::new());
     let registers = Registers::new(&store, &Arc::default(), Passwords::start(1, 4), nobody, &clock, &config);

@@ -20,7 +20,6 @@ use crate::{
     keys::Keys,
     model::{AuthenticationType, Identity, Principal, RealmRef, Timestamp},
     passwords::{Busy, Passwords},
-    privileges::Privileges,
     role_mappings::RoleMappings,
     roles::Roles,
     secret::SecretText,
@@ -304,7 +303,7 @@ impl Proofs {
                 identity.roles.push(role.clone());
             }
         }
-        let privileges = Privileges::of_user(&self.roles.resolve(&identity.roles).await?);
+        let privileges = self.roles.privileges(&identity.roles).await?;
         Ok(Principal { own_roles, ..Principal::new(identity, realm, authentication, privileges) })
     }
 

@@ -174,6 +174,16 @@ fn limits_on_documents_and_fields_grant_nothing_here() {
 }
 
 #[test]
+fn limits_on_documents_and_fields_are_the_clusters_where_it_is_told_the_roles() {
+    let entry = json!({"names": ["a"], "privileges": ["read"], "query": {"term": {"a": 1}}, "field_security": {"grant": ["a"]}});
+    let limited = Privileges::of_told_user(&map(json!({"r": {"indices": [entry]}})));
+    assert!(limited.allows_index_action(SEARCH, "a") && !limited.allows_index_action(SEARCH, "b"));
+    assert!(limited.leans_on_cluster());
+    let plain = Privileges::of_told_user(&map(json!({"r": {"indices": [{"names": ["a"], "privileges": ["read"]}]}})));
+    assert!(plain.allows_index_action(SEARCH, "a") && !plain.leans_on_cluster());
+}
+
+#[test]
 fn global_privileges_name_applications_and_roles() {
     let global = user(json!({"global": {
         "application": {"manage": {"applications": ["kibana-*"]}},

@@ -266,7 +266,7 @@ trick! {
             r#"{"docs":[/*{"_index":"a1"}*/{"_index":"b1","_id":"1"}]}"#,
             "{\"docs\":[ // a comment\n{\"_index\":\"b1\",\"_id\":\"1\"}]}",
             "# a comment\n{\"docs\":[{\"_index\":\"b1\",\"_id\":\"1\"}]}",
-            r#"{'docs':[{'_index':'b1','_id':'1'}]}"#,
+            r"{'docs':[{'_index':'b1','_id':'1'}]}",
             r#"{docs:[{_index:"b1",_id:"1"}]}"#,
             r#"{"docs":[{"_index":"b1","_id":"1"}]} {"docs":[]}"#,
         ] {

@@ -18,7 +18,7 @@ fn put(body: &str) -> Result<Value, Exception> {
     let node = json::read(body.as_bytes())?.unwrap();
     let descriptor = read(Kind::Role, "r", &node).map_err(|fault| fault.cause)?;
     let mut validation = Validation::default();
-    validate("r", &descriptor, &mut validation);
+    validate("r", &descriptor, false, &mut validation);
     validation.finish(INVALID_REQUEST).map(|()| descriptor.into())
 }
 

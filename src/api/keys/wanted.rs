@@ -82,7 +82,8 @@ impl Wanted {
         );
         for (role, descriptor) in self.role_descriptors.iter().flatten() {
             if let Value::Object(descriptor) = descriptor {
-                descriptor::validate(role, descriptor, validation);
+                // The cluster is told a key's owner, not what the key is limited to.
+                descriptor::validate(role, descriptor, false, validation);
             }
         }
     }

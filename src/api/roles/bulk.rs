@@ -37,7 +37,7 @@ impl Api {
         let mut outcomes = Outcomes::default();
         let mut good: Vec<(Box<str>, Value)> = Vec::new();
         for (name, descriptor) in roles {
-            match judge(&name, &descriptor).text() {
+            match judge(&name, &descriptor, self.roles.are_told()).text() {
                 Some(text) => outcomes.fail(name, INVALID_REQUEST, &text),
                 None => good.push((name.into(), descriptor.into())),
             }

@@ -220,3 +220,26 @@ async fn a_profile_is_activated_found_and_hidden() {
     assert_eq!(suggest().await, 0);
     assert_eq!(ask(&api, &elastic(), "PUT /_security/profile/nope/_enable", Value::Null).await.0, 404);
 }
+
+/// Who else would apply it?
+#[tokio::test]
+async fn document_and_field_level_security_is_for_roles_that_the_cluster_is_told() {
+    let limited =
+        || json!({ "indices": [{ "names": ["logs-*"], "privileges": ["read"], "query": { "match_all": {} } }] });
+    let key = || json!({ "name": "k", "role_descriptors": { "r": limited() } });
+    let mut told = Config::default();
+    told.upstream.identity = crate::config::IdentityKind::RunAs;
+    for (config, status) in [(Config::default(), 400), (told, 200)] {
+        let api = api_of(config);
+        let (answered, body) = ask(&api, &elastic(), "PUT /_security/role/r", limited()).await;
+        assert_eq!(answered, status, "{body}");
+        let bulk = json!({ "roles": { "s": limited() } });
+        let (_, body) = ask(&api, &elastic(), "POST /_security/role", bulk).await;
+        assert_eq!(body.get("errors").is_none(), status == 200, "{body}");
+        // The cluster hears of the owner of a key, not of what the key may do.
+        let (answered, body) = ask(&api, &elastic(), "POST /_security/api_key", key()).await;
+        assert!(answered == 400 && reason(&body).contains("field level security"), "{body}");
+        let (_, shown) = ask(&api, &elastic(), "GET /_security/role/r", Value::Null).await;
+        assert_eq!(shown.pointer("/r/indices/0/query").is_some(), status == 200, "{shown}");
+    }
+}

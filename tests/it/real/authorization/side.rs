@@ -78,7 +78,7 @@ pub(super) struct Line {
 impl Side {
     pub(super) fn cluster(cluster: &Cluster, administrator: (&str, &str)) -> Self {
         let tls = cluster.url.starts_with("https://");
-        let tls = tls.then(|| Arc::new(TlsClient::trusting(&cluster.secured.as_ref().unwrap().0)));
+        let tls = tls.then(|| Arc::new(TlsClient::trusting(cluster.secured.as_ref().unwrap().0.as_deref().unwrap())));
         let address = cluster.url.split_once("://").unwrap().1.trim_end_matches('/').parse().unwrap();
         Self::new(address, tls, administrator)
     }
