@@ -90,7 +90,12 @@ struct State {
     under_way: bool,
     /// It is because the cluster refused the current token.
     refused: bool,
-    /// How often in a row the endpoint was asked in vain: it did not grant, or the cluster refused what it granted.
+    /// When the current token was granted.
+    granted: Option<Instant>,
+    /// The cluster refused the current token so soon that it may never have taken it. One that it took for a while ended, and
+    /// is no reason to wait: where another shares the refresh token, the endpoint tells a longer life than is left.
+    stillborn: bool,
+    /// How often in a row the endpoint was asked in vain: it did not grant, or the cluster did not take what it granted.
     strikes: u32,
     /// Nobody asks the endpoint before.
     not_before: Instant,
@@ -114,6 +119,8 @@ impl<G: Grant> TokenSource<G> {
             state: Mutex::new(State {
                 under_way: true,
                 refused: false,
+                granted: None,
+                stillborn: false,
                 strikes: 0,
                 not_before: Instant::now(),
                 next: None,
@@ -155,6 +162,7 @@ impl<G: Grant> TokenSource<G> {
                 return Ok(held); // another request had it replaced
             }
             let now = Instant::now();
+            state.stillborn |= refused && state.granted.is_some_and(|granted| now < granted + YOUNG);
             if !state.under_way {
                 if now < state.not_before {
                     return Err(state.verdict(refused));
@@ -225,7 +233,7 @@ impl<G: Grant> TokenSource<G> {
             // What a refusal calls for is counted with the request that was refused.
             self.metrics.reauthentication("gateway", outcome(&flown));
         }
-        let vain = flown.is_err() || state.refused;
+        let vain = flown.is_err() || (state.refused && state.stillborn);
         state.strikes = if vain { state.strikes.saturating_add(1) } else { 0 };
         state.not_before = now + pause(state.strikes);
         match flown {
@@ -237,6 +245,7 @@ impl<G: Grant> TokenSource<G> {
                     (begun + early).max(now + MIN_PAUSE)
                 });
                 self.current.store(Arc::new(Held { generation, header: tokens.header(), expires_at }));
+                (state.granted, state.stillborn) = (Some(now), false);
                 state.refresh = tokens.refresh;
                 if state.failure.take().is_some() {
                     tracing::info!(endpoint = self.endpoint.url(), "the token endpoint grants again");
@@ -307,6 +316,8 @@ async fn until(next: Option<Instant>) {
     }
 }
 
+/// A token that is refused earlier may never have been good.
+const YOUNG: Duration = Duration::from_secs(1);
 /// However short the lives of tokens are.
 const MIN_PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(30);

@@ -240,6 +240,17 @@ async fn an_early_refresh_that_fails_is_silent_while_the_token_is_good() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tokens_that_end_earlier_than_was_told_are_replaced_each_time() {
+    let tokens = (0..10).map(|number| token(&format!("t{number}"), 10_000));
+    let watched = Watched::settled(tokens).await;
+    for _ in 0..8 {
+        pass(1.2).await;
+        let held = watched.source.held();
+        assert!(watched.refused(&held).await.is_ok(), "the cluster took it for a while");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cluster_that_refuses_every_token_makes_no_flood_of_grants() {
     let tokens = (0..100).map(|number| token(&format!("t{number}"), 10_000));
     let watched = Watched::settled(tokens).await;

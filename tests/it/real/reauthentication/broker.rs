@@ -241,7 +241,7 @@ async fn t19_t20_a_session_of_a_certificate_lives_by_it_and_ends_without_it() {
         sleep(Duration::from_millis(100)).await;
     }
     let delegated = relay.calls().iter().filter(|call| call.path == "/_security/delegate_pki").count();
-    assert!((3..=8).contains(&delegated) && relay.refreshes().is_empty(), "{delegated}");
+    assert!(delegated >= 2 && relay.refreshes().is_empty(), "{delegated}");
 
     let mut thief = Client::over(stranger.connect(process.address(), "localhost").await.unwrap()).await;
     for client in [&mut thief, &mut client] {
