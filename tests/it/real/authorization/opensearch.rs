@@ -245,8 +245,6 @@ async fn modules_that_the_original_lacks_are_judged_by_what_they_name() {
         assert!(allowed || changed.is_empty(), "{shown}");
         before.world.mend(&mut line, &changed).await;
     }
-    for stream in ["stream-a", "stream-b"] {
-        line.ask(ADMINISTRATOR, Method::DELETE, &format!("/_data_stream/{stream}"), None).await;
-    }
+    line.ask(ADMINISTRATOR, Method::DELETE, "/_data_stream/stream-a,stream-b", None).await;
     line.ask(ADMINISTRATOR, Method::DELETE, "/_index_template/streams", None).await;
 }
