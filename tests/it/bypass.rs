@@ -266,7 +266,7 @@ trick! {
             r#"{"docs":[/*{"_index":"a1"}*/{"_index":"b1","_id":"1"}]}"#,
             "{\"docs\":[ // a comment\n{\"_index\":\"b1\",\"_id\":\"1\"}]}",
             "# a comment\n{\"docs\":[{\"_index\":\"b1\",\"_id\":\"1\"}]}",
-            r"{'docs':[{'_index':'b1','_id':'1'}]}",
+            "{'docs':[{'_index':'b1','_id':'1'}]}",
             r#"{docs:[{_index:"b1",_id:"1"}]}"#,
             r#"{"docs":[{"_index":"b1","_id":"1"}]} {"docs":[]}"#,
         ] {
@@ -307,5 +307,27 @@ trick! {
         gate.shows("/*,-*/_search", Method::GET, "/*:b1/_search", &[], "").await;
         gate.refuses(403, Method::GET, "/%3Cb1-%7Bnow%2Fd%7D%3E/_search", &[], "").await;
         gate.refuses(403, Method::GET, "/-a1,b1/_search", &[], "").await;
+    }
+
+    async fn a_query_language_names_its_sources(gate) {
+        for (target, own, foreign) in [
+            ("/_sql", "SELECT * FROM a1", "SELECT * FROM b1"),
+            ("/_plugins/_sql", "SELECT * FROM a1", "SELECT * FROM a1, b1"),
+            ("/_plugins/_ppl", "source=a1", "source=b1"),
+            ("/_query", "FROM a1", "FROM a1, b1"),
+        ] {
+            let body = json!({"query": own}).to_string();
+            gate.shows(target, Method::POST, target, &[JSON], &body).await;
+            gate.refuses(403, Method::POST, target, &[JSON], &json!({"query": foreign}).to_string()).await;
+        }
+    }
+
+    async fn what_the_cluster_would_do_later_or_elsewhere_is_not_for_limited_callers(gate) {
+        gate.refuses(403, Method::POST, "/b1/_async_search", &[JSON], "{}").await;
+        gate.refuses(403, Method::POST, "/_plugins/_asynchronous_search?index=b1", &[JSON], "{}").await;
+        gate.refuses(403, Method::PUT, "/_plugins/_ism/policies/p", &[JSON], "{}").await;
+        gate.refuses(403, Method::POST, "/_plugins/_ism/add/a1", &[JSON], r#"{"policy_id":"p"}"#).await;
+        gate.refuses(403, Method::PUT, "/_transform/t", &[JSON], r#"{"source":{"index":"b1"}}"#).await;
+        gate.refuses(403, Method::PUT, "/_watcher/watch/w", &[JSON], "{}").await;
     }
 }

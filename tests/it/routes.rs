@@ -138,12 +138,14 @@ fn paths(value: &str, text: &str) -> Vec<Vec<String>> {
         let joined: String = parts(value, '+').iter().map(|part| literal(part).unwrap_or("{}")).collect();
         return if matches!(&*joined, "" | "{}") { Vec::new() } else { vec![split(&joined)] };
     };
-    let mut paths = vec![Vec::new()];
+    let mut paths: Vec<Vec<String>> = vec![Vec::new()];
     for part in parts(list, ',').iter().filter(|part| *part != "''") {
         let optional = literal(part).is_none() && text.contains(&format!("[params.{part}]"));
         let without = if optional { paths.clone() } else { Vec::new() };
         let more: Vec<String> = split(literal(part).unwrap_or("{}"));
-        paths.iter_mut().for_each(|path: &mut Vec<String>| path.extend(more.iter().cloned()));
+        for path in &mut paths {
+            path.extend(more.iter().cloned());
+        }
         paths.extend(without);
     }
     paths

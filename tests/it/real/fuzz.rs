@@ -3,7 +3,7 @@
 //!
 //! Some seconds; minutes with `SEARCHGATE_TEST_FULL`, then before OpenSearch too. `SEARCHGATE_FUZZ_SEED` repeats a run.
 
-use std::{env, time::Duration};
+use std::{env, fmt::Write as _, time::Duration};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -136,11 +136,11 @@ impl Maker {
         for byte in names.bytes() {
             let must = matches!(byte, b'<' | b'>' | b'{' | b'}' | b'/' | b'?');
             match self.dice.below(120) {
-                0 => path += &format!("%{byte:02x}"),
-                1 if self.dice.one_in(4) => path += &format!("%25{byte:02x}"),
+                0 => write!(path, "%{byte:02x}").unwrap(),
+                1 if self.dice.one_in(4) => write!(path, "%25{byte:02x}").unwrap(),
                 2 if self.dice.one_in(8) => path += "%2f",
                 3 if self.dice.one_in(8) => path += "/..",
-                _ if must => path += &format!("%{byte:02X}"),
+                _ if must => write!(path, "%{byte:02X}").unwrap(),
                 _ => path.push(char::from(byte)),
             }
         }
@@ -257,14 +257,12 @@ impl Maker {
 
     /// A request as it goes over the wire.
     fn request(&mut self, authorization: &str) -> String {
-        let (methods, path) = self.routes[self.dice.below(self.routes.len())].clone();
         // Most of the table is about the cluster, or administration: what most callers do is of more interest.
-        let (methods, path) = match self.dice.below(4) {
-            0 => (methods, path),
-            _ => {
-                let (methods, path) = COMMON[self.dice.below(COMMON.len())];
-                (methods.to_vec(), path)
-            }
+        let (methods, path) = if self.dice.one_in(4) {
+            self.routes[self.dice.below(self.routes.len())].clone()
+        } else {
+            let (methods, path) = COMMON[self.dice.below(COMMON.len())];
+            (methods.to_vec(), path)
         };
         let method = if self.dice.one_in(12) {
             self.dice.of(&["GET", "POST", "PUT", "DELETE", "HEAD"])

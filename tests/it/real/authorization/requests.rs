@@ -89,7 +89,7 @@ pub(super) fn requests() -> Vec<Request> {
         let area = file.file_stem().unwrap().to_str().unwrap().to_owned();
         let value: Value = serde_saphyr::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         let Area { changes, sets, requests: entries, .. } =
-            Area::deserialize(value).unwrap_or_else(|error| panic!("{area}: {error}"));
+            Area::deserialize(value).map_err(|error| format!("{area}: {error}")).unwrap();
         let made = entries.into_iter().flat_map(|entry| entry.requests(&area, changes, &sets));
         requests.extend(made);
     }

@@ -139,7 +139,9 @@ impl Item {
             write!(text, " {}", error_text(error)).unwrap();
         }
         let total = total(item);
-        total.iter().for_each(|total| write!(text, " total {total}").unwrap());
+        if let Some(total) = total {
+            write!(text, " total {total}").unwrap();
+        }
         let shown: Vec<String> = words(&item.to_string(), known).into_iter().collect();
         write!(text, " [{}]", shown.join(",")).unwrap();
         Self { fails: error.is_some() || item.get("found") == Some(&Value::Bool(false)), text, total }

@@ -224,7 +224,7 @@ impl Line {
                 Err(_) => self.client = None,
             }
         }
-        panic!("{} {target} is not answered", request.method());
+        unreachable!("{} {target} is not answered", request.method());
     }
 
     async fn connect(&self) -> Client {
