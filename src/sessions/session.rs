@@ -28,7 +28,7 @@ pub struct Pair {
     /// When the refresh token ends.
     pub refresh_expires_at: Option<Timestamp>,
     /// Access tokens that this one replaced, and when they end by themselves: the end of the session revokes them too.
-    /// [`Sessions::publish`] carries them over.
+    /// [`super::Sessions::publish`] carries them over.
     pub superseded: Vec<(SecretText, Timestamp)>,
 }
 

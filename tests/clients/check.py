@@ -61,12 +61,13 @@ def contexts(client, index):
     if is_opensearch != (module.__name__ == "opensearchpy"):
         return
     if is_opensearch:
-        pit = client.create_pit(index=index, keep_alive="1m")["pit_id"]
+        pit, order = client.create_pit(index=index, keep_alive="1m")["pit_id"], "_doc"  # one shard: a total order
     else:
+        order = "_shard_doc"
         pit = client.open_point_in_time(index=index, keep_alive="1m")["id"]
-    page = client.search(**body(size=400, sort=["_shard_doc"], pit={"id": pit, "keep_alive": "1m"}))
+    page = client.search(**body(size=400, sort=[order], pit={"id": pit, "keep_alive": "1m"}))
     after = page["hits"]["hits"][-1]["sort"]
-    page = client.search(**body(size=400, sort=["_shard_doc"], pit={"id": page["pit_id"]}, search_after=after))
+    page = client.search(**body(size=400, sort=[order], pit={"id": page["pit_id"]}, search_after=after))
     assert len(page["hits"]["hits"]) == 101, page
     if is_opensearch:
         client.delete_pit(body={"pit_id": [page["pit_id"]]})
