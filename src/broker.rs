@@ -169,7 +169,15 @@ impl Broker {
         let stamp = Stamp { id: session.id, generation: session.generation, active: !visit.background };
         let begun = self.0.parts.revocations.begin();
         match self.0.renewals.renew(stamp, &means).await {
-            Ok(renewed) => self.remember(Session::clone(&renewed), begun).ok_or(RenewError::Gone),
+            Ok(renewed) => {
+                // Whoever joined late may have begun after an end that the flight did not see: then nothing is known here any more.
+                let live = if self.is_remembered(&session.id) {
+                    self.remember(Session::clone(&renewed), begun)
+                } else {
+                    self.alive(Session::clone(&renewed)).map(Arc::new)
+                };
+                live.ok_or(RenewError::Gone)
+            }
             Err(error) => {
                 // Once for each token: many may wait for it, and clients that are refused come again.
                 if !matches!(error, RenewError::Busy) && !refused.failed.swap(true, Relaxed) {
@@ -221,7 +229,9 @@ impl Broker {
     /// That of the store: the session lives.
     pub async fn end(&self, session: &Session, reason: Reason) -> Result<bool, crate::store::StoreError> {
         self.0.renewals.settled(&session.id).await;
-        self.0.sessions.end(&session.id, reason).await
+        let ended = self.0.sessions.end(&session.id, reason).await?;
+        self.0.renewals.forget(&session.id).await;
+        Ok(ended)
     }
 
     /// Waits for renewals under way. No request may come any more.
@@ -236,7 +246,10 @@ impl Broker {
             Ok(Found::Expired(reason)) => return Err(self.over(reason.as_str())),
             Ok(Found::Unknown) => return Err(SessionError::Unknown),
             // F8: this instance alone has the last pair of it.
-            Err(error) => self.0.renewals.unsaved(id).map(|session| Session::clone(&session)).ok_or(error)?,
+            Err(error) => {
+                let lives = |session: &Arc<Session>| session.over(self.0.parts.clock.now()).is_none();
+                self.0.renewals.unsaved(id).filter(lives).map(|session| Session::clone(&session)).ok_or(error)?
+            }
         };
         if session.state == SessionState::NeedsLogin {
             return Err(self.over(EXPIRED));
@@ -244,10 +257,19 @@ impl Broker {
         self.remember(session, begun).ok_or(SessionError::Unknown)
     }
 
-    fn remember(&self, session: Session, begun: Begun) -> Option<Arc<Live>> {
+    fn is_remembered(&self, id: &SessionId) -> bool {
         let Parts { revocations, clock, .. } = &self.0.parts;
+        self.0.live.get(&Digest::of_digest(id.0), revocations, clock.now()).is_some()
+    }
+
+    fn alive(&self, session: Session) -> Option<Live> {
         let (ahead, stale) = (self.0.parts.renewal.refresh_ahead, self.0.parts.sessions.idle_timeout / 4);
-        let live = Arc::new(Live::new(session, clock.now(), ahead, stale)?);
+        Live::new(session, self.0.parts.clock.now(), ahead, stale)
+    }
+
+    fn remember(&self, session: Session, begun: Begun) -> Option<Arc<Live>> {
+        let Parts { revocations, .. } = &self.0.parts;
+        let live = Arc::new(self.alive(session)?);
         let id = live.session.id.0;
         if let Some(stamps) = revocations.stamp(begun, &[Subject::Session(&id)]) {
             self.0.live.insert(Digest::of_digest(id), Arc::clone(&live), live.until(), stamps);

@@ -86,6 +86,9 @@ pub enum Trouble {
     /// A status that says neither yes nor no, such as 429 and 503; or that the token store does not answer.
     #[error("the cluster answers {0}")]
     Status(StatusCode),
+    /// The process ends.
+    #[error("the gateway is being stopped")]
+    Stopped,
     /// No host takes a connection.
     #[error("no host of the cluster takes a connection")]
     Unreachable,
@@ -310,10 +313,17 @@ fn granted(answer: &Response<Bytes>) -> Result<Granted, GrantError> {
         StatusCode::OK => Ok(Granted::read(answer.body())?),
         StatusCode::UNAUTHORIZED if is_about_the_user(answer.body()) => Err(GrantError::Denied),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(GrantError::Rejected),
+        // Tokens are off: the operator's to mend, whoever asks.
+        StatusCode::BAD_REQUEST if is_off(answer.body()) => Err(Trouble::Status(StatusCode::BAD_REQUEST).into()),
         // An empty password, or what is no certificate.
         StatusCode::BAD_REQUEST => Err(GrantError::Denied),
         status => Err(Trouble::Status(status).into()),
     }
+}
+
+fn is_off(body: &[u8]) -> bool {
+    let document: Value = serde_json::from_slice(body).unwrap_or_default();
+    document.pointer("/error/type").is_some_and(|kind| kind == "feature_not_enabled_exception")
 }
 
 /// Whether a 401 to a grant is about the user named in it: it failed in the action. One about the gateway's own identity

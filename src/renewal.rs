@@ -273,6 +273,14 @@ impl<L: Lineages> Renewals<L> {
         self.0.unsaved.lock().get(id).cloned()
     }
 
+    /// Gives up what this instance alone has of a session that has ended.
+    pub async fn forget(&self, id: &SessionId) {
+        let kept = self.0.unsaved.lock().remove(id);
+        if let Some(kept) = kept {
+            self.give_up(&kept.pair).await;
+        }
+    }
+
     /// Joins the flight of that session or begins one, unless the last one failed a moment ago.
     fn board(
         &self,

@@ -44,6 +44,8 @@ pub struct Replays {
     /// Where files are made.
     folder: PathBuf,
     held: AtomicU64,
+    /// Bytes in files.
+    on_disk: AtomicU64,
     /// The last file could not be written.
     failing: AtomicBool,
 }
@@ -117,7 +119,15 @@ impl Replays {
 
     fn in_folder(config: &Reauthentication, folder: PathBuf) -> Arc<Self> {
         let &Reauthentication { replay_memory: memory, replay_spool: spool, replay_total: total, .. } = config;
-        Arc::new(Self { memory, spool, total, folder, held: AtomicU64::new(0), failing: AtomicBool::new(false) })
+        Arc::new(Self {
+            memory,
+            spool,
+            total,
+            folder,
+            held: AtomicU64::new(0),
+            on_disk: AtomicU64::default(),
+            failing: AtomicBool::new(false),
+        })
     }
 
     /// Bytes in memory now, over all data threads.

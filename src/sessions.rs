@@ -78,7 +78,7 @@ impl Sessions {
         session.idle_expires_at = Some(now.plus(self.config.idle_timeout));
         session.lifespan_expires_at = Some(now.plus(self.config.lifespan));
         self.store.insert_session(self.record(&session)).await?;
-        if let Some(max) = self.config.max_per_user {
+        if let Some(max) = self.config.max_per_user.filter(|max| *max > 0) {
             // After the insertion: of several that are opened at once, the last to get here sees all.
             let filter = SessionFilter {
                 provider_types: Some(vec![session.provider.kind.as_str().into()]),

@@ -113,10 +113,10 @@ impl Api {
             }
         };
         let client = peer.client_ip(&parts.headers);
-        let facts_of = peer.tls.as_deref().filter(|facts| facts.fingerprint.is_some());
-        let proof = match (&named, facts_of) {
+        let facts_of = peer.tls.as_ref().filter(|facts| facts.fingerprint.is_some());
+        let proof = match (named, facts_of) {
             (Some((username, password)), _) => Proof::Password { username, password },
-            (None, Some(facts)) => Proof::Certificate(facts),
+            (None, Some(facts)) => Proof::Certificate(Arc::clone(facts)),
             (None, None) => return Err(Rejection::from(IdentifyError::Missing).into()),
         };
         let Opened { handle, session } = broker.login(proof, client).await.map_err(Rejection::from)?;
@@ -161,9 +161,8 @@ impl Api {
             let description = "of the grants only [password] is brokered to the cluster".to_owned();
             return Err(Failure::Grant { error: "unsupported_grant_type", description });
         }
-        let password = SecretText::new(password.to_owned());
         let client = call.peer.client_ip(&call.parts.headers);
-        let proof = Proof::Password { username, password: &password };
+        let proof = Proof::Password { username: username.into(), password: SecretText::new(password.to_owned()) };
         let Opened { handle, session } = broker.login(proof, client).await.map_err(Rejection::from)?;
         Ok(Reply::ok(json!({
             "access_token": handle.expose(),

@@ -1,12 +1,13 @@
 //! Logging in: what a user shows once becomes a pair of the cluster's, and the pair a handle.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use crate::{
     broker::{Broker, LoginError, means::chain},
-    cluster::{Granted, Half},
+    cluster::{Granted, Half, Trouble},
     listener::peer::TlsFacts,
     model::RealmRef,
     secret::SecretText,
@@ -14,16 +15,16 @@ use crate::{
 };
 
 /// What a user shows to log in.
-#[derive(Clone, Copy, Debug)]
-pub enum Proof<'a> {
+#[derive(Clone, Debug)]
+pub enum Proof {
     /// The client certificate of the connection.
-    Certificate(&'a TlsFacts),
+    Certificate(Arc<TlsFacts>),
     /// A name and a password.
     Password {
         /// The name.
-        username: &'a str,
+        username: Box<str>,
         /// The password.
-        password: &'a SecretText,
+        password: SecretText,
     },
 }
 
@@ -37,12 +38,27 @@ pub struct Opened {
 }
 
 impl Broker {
-    /// Opens a session for whoever `proof` is of, asking from `client`.
+    /// Opens a session for whoever `proof` is of, asking from `client`. It is opened to its end, and ended again, for a
+    /// caller who goes away meanwhile: else a pair would stay at the cluster that nobody knows of.
     ///
     /// # Errors
     ///
     /// [`LoginError`]; nothing is left behind, at the cluster neither.
-    pub async fn login(&self, proof: Proof<'_>, client: Option<IpAddr>) -> Result<Opened, LoginError> {
+    pub async fn login(&self, proof: Proof, client: Option<IpAddr>) -> Result<Opened, LoginError> {
+        let (tell, told) = oneshot::channel();
+        let broker = self.clone();
+        self.0.runtime.spawn(async move {
+            let opened = broker.log_in(&proof, client).await;
+            if let Err(Ok(Opened { session, .. })) = tell.send(opened)
+                && let Err(error) = broker.end(&session, Reason::Unexpected).await
+            {
+                tracing::warn!(%error, "a session that nobody has the handle of lives on until it is idle for too long");
+            }
+        });
+        told.await.unwrap_or_else(|_| Err(LoginError::Transient(Trouble::Stopped)))
+    }
+
+    async fn log_in(&self, proof: &Proof, client: Option<IpAddr>) -> Result<Opened, LoginError> {
         let (kind, granted, fingerprint) = match proof {
             Proof::Password { username, password } => {
                 (ProviderKind::Token, self.prove(username, password, client).await?, None)

@@ -36,7 +36,8 @@ impl Exchange for Means {
         let granted = match self {
             Self::Certificate(cluster, facts) => {
                 cluster.delegate_pki(&chain(facts)).await.map_err(|error| match error {
-                    GrantError::Denied => ExchangeError::Ended { ambiguous: false },
+                    // Believed only of a cluster that can look into its own store.
+                    GrantError::Denied => ExchangeError::Ended { ambiguous: true },
                     GrantError::Rejected => ExchangeError::Rejected,
                     GrantError::Transient(_) => ExchangeError::Transient,
                 })?

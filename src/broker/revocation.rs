@@ -23,19 +23,26 @@ impl Broker {
         for ticks in [&mut sweeps, &mut looks] {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
+        let mut more = false;
         loop {
+            let work = async {
+                tokio::select! {
+                    _ = sweeps.tick() => self.sweep().await?,
+                    () = std::future::ready(()), if more => {}
+                    () = self.0.sessions.queued() => {}
+                    _ = looks.tick() => self.count().await?,
+                }
+                self.revoke_some(&owner).await
+            };
+            // The queue is durable: what is broken off is done after the next start, or by another replica.
             let done = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = sweeps.tick() => self.sweep().await,
-                () = self.0.sessions.queued() => self.revoke_due(&owner).await,
-                _ = looks.tick() => async {
-                    self.count().await?;
-                    self.revoke_due(&owner).await
-                }.await,
+                done = work => done,
             };
-            if let Err(error) = done {
+            more = done.unwrap_or_else(|error| {
                 tracing::warn!(%error, "sessions are not seen to at the moment");
-            }
+                false
+            });
         }
     }
 
@@ -55,22 +62,18 @@ impl Broker {
         Ok(())
     }
 
-    /// Invalidates the pairs that are due, in batches.
+    /// Invalidates a batch of the pairs that are due. Returns whether there may be more.
     ///
     /// # Errors
     ///
     /// That of the store; claims run out by themselves.
-    pub async fn revoke_due(&self, owner: &str) -> Result<(), StoreError> {
-        loop {
-            let due = self.0.sessions.due(owner, BATCH).await?;
-            if due.is_empty() {
-                return Ok(());
-            }
-            for revocation in &due {
-                let done = self.revoke(revocation).await;
-                self.0.sessions.settle(revocation, done).await?;
-            }
+    pub async fn revoke_some(&self, owner: &str) -> Result<bool, StoreError> {
+        let due = self.0.sessions.due(owner, BATCH).await?;
+        for revocation in &due {
+            let done = self.revoke(revocation).await;
+            self.0.sessions.settle(revocation, done).await?;
         }
+        Ok(due.len() == BATCH as usize)
     }
 
     /// Both halves, and what was superseded and lives. Returns whether nothing is left to do.
@@ -103,6 +106,6 @@ impl Broker {
 
 /// How often the queue is looked at for what other replicas and failures left in it.
 const LOOKS: Duration = Duration::from_secs(5);
-/// Pairs claimed at a time: few enough to be done before a claim runs out.
+/// Pairs claimed at a time. One that is done when its claim has run out is invalidated twice, which is no harm.
 const BATCH: u32 = 20;
 const SKEW: Duration = Duration::from_mins(1);

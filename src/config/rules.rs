@@ -60,6 +60,9 @@ pub(super) fn unsupported(config: &Config) -> Vec<Problem> {
     let mut refuse = |path: String, what: &str| {
         problems.push(Problem::at(&path, format!("{what} cannot be served by this version yet")));
     };
+    if config.sessions.cut_streams_at_lifespan {
+        refuse("sessions.cut_streams_at_lifespan".into(), "cutting streams off");
+    }
     if config.enrollment.enabled {
         refuse("enrollment.enabled".into(), "enrollment");
     }

@@ -30,6 +30,8 @@ pub(super) enum Visitor {
         live: Arc<Live>,
         /// Whether a program asks on its own behalf (section 8.4).
         background: bool,
+        /// Whether its handle came as a cookie.
+        by_cookie: bool,
     },
     /// Somebody with a credential of their own, or with none, whom only the cluster or a realm here may know.
     Stranger {
@@ -42,7 +44,7 @@ impl Visitor {
     /// Their session, and whether it is no sign of its user that they come.
     pub(super) fn into_session(self) -> Option<(Arc<Live>, bool)> {
         match self {
-            Self::Session { live, background } => Some((live, background)),
+            Self::Session { live, background, .. } => Some((live, background)),
             Self::Stranger { .. } => None,
         }
     }
@@ -102,7 +104,7 @@ impl Door {
             })?,
         };
         record.principal = Some(Arc::clone(&live.principal));
-        Ok(Visitor::Session { live, background })
+        Ok(Visitor::Session { live, background, by_cookie })
     }
 
     /// Serves `/_security` and `/_gateway`: a session is somebody there, and anybody may log in.
@@ -120,15 +122,14 @@ impl Door {
             let request = Request::from_parts(parts, std::mem::take(unread));
             return Ok(self.own(api.log_in(request, broker, peer).await, record));
         }
-        let (principal, session) = match self.visitor(broker, &mut parts, peer, record).await? {
-            Visitor::Session { live, .. } => (Arc::clone(&live.principal), Some(live)),
+        let (principal, session, by_cookie) = match self.visitor(broker, &mut parts, peer, record).await? {
+            Visitor::Session { live, by_cookie, .. } => (Arc::clone(&live.principal), Some(live), by_cookie),
             Visitor::Stranger { .. } => {
                 let proven = self.identify(&parts, route, peer, record).await;
-                (proven.map_err(|error| Api::refusal(error, &parts))?, None)
+                (proven.map_err(|error| Api::refusal(error, &parts))?, None, false)
             }
         };
-        let ends =
-            session.is_some() && parts.method == Method::DELETE && cookie::read(&parts.headers) != Shown::Nothing;
+        let ends = by_cookie && parts.method == Method::DELETE;
         let caller = Caller { principal, session, broker: Some(broker.clone()) };
         let response = self.serve(caller, (parts, unread), peer, record).await;
         record.clears_cookie |= ends && response.status().is_success();
@@ -139,6 +140,7 @@ impl Door {
 /// The handle in an `Authorization`, good or not. Every bearer of that form is ours: it must not go to the cluster.
 fn handle(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim_start();
     (scheme.eq_ignore_ascii_case("bearer") && token.starts_with(PREFIX)).then_some(token)
 }
 
@@ -223,8 +225,10 @@ mod tests {
     #[test]
     fn every_bearer_of_the_form_of_a_handle_is_ours() {
         let read = |text: &'static str| handle(&HeaderValue::from_static(text)).map(str::to_owned);
-        assert_eq!(read("bearer sgs_x").as_deref(), Some("sgs_x"));
-        for other in ["Bearer dGVzdA", "Basic sgs_x", "sgs_x", "Bearer  sgs_x"] {
+        for ours in ["bearer sgs_x", "Bearer  sgs_x"] {
+            assert_eq!(read(ours).as_deref(), Some("sgs_x"), "{ours}");
+        }
+        for other in ["Bearer dGVzdA", "Basic sgs_x", "sgs_x"] {
             assert_eq!(read(other), None, "{other}");
         }
     }

@@ -122,7 +122,10 @@ pub async fn run(
     stop.cancel();
     tasks.close();
     if drained == Drained::Clean {
-        tasks.wait().await;
+        tokio::select! {
+            () = tasks.wait() => {}
+            () = end(&mut signals) => {}
+        }
     }
     built.shared.audit.flush().await;
     built.telemetry.flush().await;

@@ -20,6 +20,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use crate::{
     identify::{jwt::Token, presented::Presented},
     model::{ApiKeyRef, AuthenticationType, Identity, KeyId},
+    sessions,
 };
 
 /// How the cluster is asked whom it takes the bearer of an `Authorization` for.
@@ -124,7 +125,8 @@ impl ClusterRealm {
 
     /// Asks the cluster about `presented`.
     pub(super) async fn judge(&self, presented: &Presented) -> Result<Opinion, NoAnswer> {
-        if matches!(presented, Presented::Bearer(token) if self.ask.is_own(token.expose())) {
+        let ours = |token: &str| token.trim_start().starts_with(sessions::PREFIX) || self.ask.is_own(token);
+        if matches!(presented, Presented::Bearer(token) if ours(token.expose())) {
             return Ok(Opinion::Nobody);
         }
         let Some(authorization) = presented.authorization() else { return Ok(Opinion::Pass) };
@@ -194,10 +196,8 @@ fn opensearch(presented: &Presented, told: &Told) -> Answer {
     let certified = told.document.get("principal").is_some_and(|principal| !principal.is_null());
     match presented {
         _ if &*told.identity.username == OPENSEARCH_ANONYMOUS => Answer::Nobody,
-        Presented::Basic { username, .. } if !certified || *username == told.identity.username => {
-            Answer::Holder(AuthenticationType::Realm, None)
-        }
-        Presented::Bearer(_) if !certified => Answer::Holder(AuthenticationType::Realm, None),
+        // With a certificate it may have looked at nothing else, whatever name stands in the header.
+        Presented::Basic { .. } | Presented::Bearer(_) if !certified => Answer::Holder(AuthenticationType::Realm, None),
         _ => Answer::Another,
     }
 }

@@ -233,7 +233,7 @@ impl<L: Lineages> Renewals<L> {
     }
 
     /// Sees that nobody uses a pair that nobody holds.
-    async fn give_up(&self, pair: &Pair) {
+    pub(super) async fn give_up(&self, pair: &Pair) {
         if let Err(error) = self.0.lineages.revoke(pair, Reason::Logout).await {
             tracing::error!(%error, "a token pair without a session lives on until it expires");
         }

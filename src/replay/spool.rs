@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{self, Read as _, Seek as _, Write as _},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
     vec,
@@ -28,7 +28,7 @@ pub(super) struct Spool {
     /// Sealed lengths of what was written, in order.
     lengths: Vec<usize>,
     /// Bytes that they hold.
-    spooled: u64,
+    spooled: OnDisk,
     /// Not written yet.
     pending: Pieces,
     file: Writing,
@@ -43,8 +43,17 @@ pub(super) struct Reading {
     lengths: vec::IntoIter<usize>,
     read: u64,
     file: Writing,
+    /// Given back when it was read.
+    _spooled: OnDisk,
     /// The next piece.
     opening: Option<JoinHandle<io::Result<(File, Bytes)>>>,
+}
+
+/// A file's share of what all may take.
+#[derive(Debug)]
+struct OnDisk {
+    replays: Arc<Replays>,
+    bytes: u64,
 }
 
 /// A file, or somebody at work on it.
@@ -65,14 +74,17 @@ impl Spool {
         }
         let keys = MasterKeys::ephemeral();
         let pending = Pieces::new(&replays);
-        let (spooled, folder) = (pieces.len(), replays.folder.clone());
+        let (mut spooled, folder) = (OnDisk { replays: Arc::clone(&replays), bytes: 0 }, replays.folder.clone());
+        if !spooled.grow(pieces.len()) {
+            return None;
+        }
         let file = Writing::start(move || tempfile::tempfile_in(folder), &keys, 0, pieces);
         Some(Self { replays, keys, lengths: Vec::new(), spooled, pending, file, patience: None })
     }
 
     /// Keeps one more piece; `false` when the file would grow too long or there is no room in memory.
     pub(super) fn push(&mut self, data: &Bytes) -> bool {
-        let length = self.spooled + self.pending.len() + data.len() as u64;
+        let length = self.spooled.bytes + self.pending.len() + data.len() as u64;
         length <= self.replays.spool && self.pending.push(data)
     }
 
@@ -92,7 +104,9 @@ impl Spool {
         let Ok(written) = written else { return Poll::Ready(false) };
         self.lengths.extend(written);
         let pieces = std::mem::replace(&mut self.pending, Pieces::new(&self.replays));
-        self.spooled += pieces.len();
+        if !self.spooled.grow(pieces.len()) {
+            return Poll::Ready(false);
+        }
         let Writing::Idle(file) = std::mem::replace(&mut self.file, Writing::Failed) else {
             return Poll::Ready(false);
         };
@@ -103,8 +117,25 @@ impl Spool {
     /// Reads it from its beginning: also how many bytes it holds, and what it does not hold yet.
     pub(super) fn read(self) -> (Reading, u64, Pieces) {
         let Self { keys, lengths, spooled, pending, file, .. } = self;
-        let reading = Reading { keys, lengths: lengths.into_iter(), read: 0, file, opening: None };
-        (reading, spooled, pending)
+        let bytes = spooled.bytes;
+        let reading = Reading { keys, lengths: lengths.into_iter(), read: 0, file, _spooled: spooled, opening: None };
+        (reading, bytes, pending)
+    }
+}
+
+impl OnDisk {
+    /// Takes `bytes` more; `false` when there are not so many left for all.
+    fn grow(&mut self, bytes: u64) -> bool {
+        let before = self.replays.on_disk.fetch_add(bytes, Relaxed);
+        self.bytes += bytes;
+        // Whoever is refused is about to be dropped, and gives back what it has added.
+        before.saturating_add(bytes) <= self.replays.total.saturating_mul(ON_DISK)
+    }
+}
+
+impl Drop for OnDisk {
+    fn drop(&mut self) {
+        self.replays.on_disk.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -194,3 +225,5 @@ fn stopped<T>(error: JoinError) -> io::Result<T> {
 const CHUNK: u64 = 256 * 1024;
 /// How long an upload waits for the disk before it goes on without.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// All files together hold so many times what all memory for bodies does.
+const ON_DISK: u64 = 16;

@@ -187,6 +187,8 @@ impl Pair {
         let replaced = before.superseded.into_iter().chain([(before.access, before.access_expires_at)]);
         let lives = |(token, end): &(SecretText, Timestamp)| *end > now && token.expose() != self.access.expose();
         self.superseded = replaced.filter(lives).collect();
+        let too_many = self.superseded.len().saturating_sub(SUPERSEDED);
+        self.superseded.drain(..too_many);
     }
 }
 
@@ -258,6 +260,8 @@ impl ProviderKind {
 
 /// Says whose a handle is and of which form; scanners for leaked secrets find it.
 pub const PREFIX: &str = "sgs_";
+/// Replaced access tokens that are remembered: far more than one can be replaced within another's life, unless each is refused.
+const SUPERSEDED: usize = 64;
 const RANDOM_BYTES: usize = 32;
 /// Length of [`RANDOM_BYTES`] in base64 without padding.
 const RANDOM_TEXT: usize = (RANDOM_BYTES * 4).div_ceil(3);

@@ -42,6 +42,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "fetch",
             "der",
             "service_accounts",
+            "sessions",
             "documents",
             "users",
             "keys",
