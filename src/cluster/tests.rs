@@ -113,6 +113,9 @@ async fn a_wrong_password_is_told_from_a_wrong_service_identity() {
 async fn grants_fail_for_the_user_for_the_gateway_or_for_the_moment() {
     let missing = r#"{"error":"invalid_request","error_description":"Validation Failed: 1: password is missing;"}"#;
     assert!(matches!(Scripted::grant("400 Bad Request", missing).await, Err(GrantError::Denied)));
+    let off =
+        r#"{"error":{"type":"feature_not_enabled_exception","reason":"security tokens are not enabled"},"status":400}"#;
+    assert!(matches!(Scripted::grant("400 Bad Request", off).await, Err(GrantError::Transient(_))));
     let forbidden = security_exception(
         "action [cluster:admin/xpack/security/token/create] is unauthorized for user [plain] with effective roles [], \
          this action is granted by the cluster privileges [manage_token,manage_security,all]",

@@ -280,6 +280,13 @@ async fn the_newest_sessions_of_a_user_stay() {
 }
 
 #[tokio::test]
+async fn a_limit_of_zero_is_none() {
+    let gateway = Gateway::over(memory(), MasterKeys::ephemeral(), limits(Some(0)));
+    let (handle, _) = gateway.open("jack").await;
+    assert!(matches!(gateway.sessions.find(handle.expose()).await.unwrap(), Found::Active(_)));
+}
+
+#[tokio::test]
 async fn parallel_log_ins_leave_no_more_sessions_than_allowed() {
     for store in stores().await {
         let gateway = Arc::new(Gateway::over(store.0, MasterKeys::ephemeral(), limits(Some(3))));
