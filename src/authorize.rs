@@ -480,7 +480,7 @@ impl Authorizer {
         let query = asked.uri.query().map_or_else(Query::default, Query::parse);
         let index = named(route, path, &query);
         notes.asked(&index);
-        let is_cat = path.starts_with("/_cat/") || path == "/_cat";
+        let is_cat = route.shape.starts_with("/_cat/") || route.shape == "/_cat";
         if route.kind == Kind::Free || is_cat && query.help.as_deref().is_some_and(|help| help != "false") {
             return Ok(Look::Allowed);
         }

@@ -103,7 +103,14 @@ impl Api {
             headers: &headers,
             limit: u64::MAX,
         };
-        let explanation = self.authorizer.explain(asked, body, ask).await;
+        let mut explanation = self.authorizer.explain(asked, body, ask).await;
+        // Nobody learns here what they could not read elsewhere: what limits a key, and which names exist.
+        if !caller.privileges.allows_cluster_action(OTHERS_KEYS) {
+            explanation.granted_by.retain(|ground| ground.of != "limited_by");
+        }
+        if let (Some(_), Some(names)) = (&question.r#as, &mut explanation.narrowed_to) {
+            names.retain(|name| caller.privileges.allows_index_action(SHOWN, name));
+        }
         let Principal { identity, api_key, .. } = &*principal;
         let answer = Explained {
             user: json!({ "username": identity.username, "roles": identity.roles, "api_key": api_key }),
@@ -156,4 +163,8 @@ impl From<AuthorizeError> for Refused {
     }
 }
 
+/// What shows the rights of a key.
+const OTHERS_KEYS: &str = "cluster:admin/xpack/security/api_key/get";
+/// What shows that an index exists.
+const SHOWN: &str = "indices:admin/get";
 const OTHERS: Action = Action::named("cluster:admin/xpack/security/user/list_privileges");

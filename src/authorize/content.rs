@@ -323,14 +323,27 @@ impl Judge<'_> {
         let Ok(name) = date_math::resolve(item.index, self.now) else {
             return Err((BULK_SHARD, item.index.into()));
         };
+        // The cluster resolves it when the whole bulk is there, which may be later than the caller may write by.
+        if !self.allows_whenever(&[BULK_SHARD, action], item.index) {
+            return Err((BULK_SHARD, name));
+        }
         let exists = || self.catalog.is_some_and(|catalog| catalog.get(&name).is_some());
-        if action != DELETE && !self.allows(AUTO_CREATE, &name) && !exists() {
+        let makes = action != DELETE || item.external;
+        if makes && !self.allows(AUTO_CREATE, &name) && !exists() {
             return Err((AUTO_CREATE, name));
         }
         if !self.allows(BULK_SHARD, &name) {
             return Err((BULK_SHARD, name));
         }
         if self.allows(action, &name) { Ok(action) } else { Err((action, name)) }
+    }
+
+    /// Whether actions are allowed whatever the time makes of date math in a name; other names have no time.
+    fn allows_whenever(&self, actions: &[&str], name: &str) -> bool {
+        let Some(math) = name.strip_prefix('<') else { return true };
+        let prefix = math.split('{').next().unwrap_or_default();
+        let privileges = &self.principal.privileges;
+        actions.iter().all(|action| privileges.allows_index_action_on_prefix(action, prefix))
     }
 
     fn documents(&self, kind: DocumentKind, action: &'static str, body: &[u8]) -> Result<Left, AuthorizeError> {
@@ -340,7 +353,7 @@ impl Judge<'_> {
             let Ok(name) = date_math::resolve(document.index, self.now) else {
                 return self.denied(action, document.index);
             };
-            if self.allows(action, &name) {
+            if self.allows(action, &name) && self.allows_whenever(&[action], document.index) {
                 self.notes.mentioned(action, document.index, true);
                 return Judgement::Pass;
             }

@@ -32,7 +32,8 @@ pub(super) fn resolve(text: &str, now: Timestamp) -> Result<Cow<'_, str>, NameEr
         rest = after;
     }
     name.push_str(rest);
-    if name.is_empty() { Err(bad()) } else { Ok(Cow::Owned(name)) }
+    // A colon would name a remote cluster, or a part of a data stream, that nobody has judged.
+    if name.is_empty() || name.contains(':') { Err(bad()) } else { Ok(Cow::Owned(name)) }
 }
 
 /// What stands between a brace and the one that closes it, and what follows.

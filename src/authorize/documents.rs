@@ -55,7 +55,7 @@ pub(super) fn covers(privileges: &Privileges, route: &Route, method: &Method, qu
             .into_iter()
             .flatten()
             .all(|action| privileges.allows_index_action(action, name))
-        && (!creates(route) || privileges.allows_index_action(AUTO_CREATE, name))
+        && (!creates(route, query) || privileges.allows_index_action(AUTO_CREATE, name))
 }
 
 /// Whether it must be known if the index exists.
@@ -88,7 +88,7 @@ pub(super) fn judge(
     let missing = catalog.is_some_and(|catalog| catalog.get(name).is_none());
     let refused = |action: &&'static str| !privileges.allows_index_action(action, name);
     let Some(action) = actions(route, method, query).into_iter().flatten().find(refused) else {
-        let makes = creates(route) && missing && !privileges.allows_index_action(AUTO_CREATE, name);
+        let makes = creates(route, query) && missing && !privileges.allows_index_action(AUTO_CREATE, name);
         return if makes { denied(AUTO_CREATE) } else { Ok(()) };
     };
     if !route.auto_create || base == UPDATE || action != base || !privileges.allows_index_action_somewhere(base) {
@@ -101,9 +101,10 @@ pub(super) fn judge(
     denied(if missing { AUTO_CREATE } else { BULK_SHARD })
 }
 
-/// Whether it makes its index where that is missing: what deletes does not.
-fn creates(route: &Route) -> bool {
-    route.auto_create && route.action() != DELETE
+/// Whether it makes its index where that is missing: what deletes does not, unless the version is the caller's own.
+fn creates(route: &Route, query: &Query<'_>) -> bool {
+    let external = query.version_type.as_deref().is_some_and(|kind| kind != "internal");
+    route.auto_create && (route.action() != DELETE || external)
 }
 
 /// What a request does to its index, in the order in which the original asks.

@@ -80,6 +80,10 @@ impl<'a> Item<'a> {
             _ => text,
         };
         let (name, selector) = split_selector(text);
+        // Some clusters read up to the first colon.
+        if let Some((cluster, _)) = name.split_once(':').filter(|_| !name.starts_with('<')) {
+            return Ok(Self::Remote { cluster: Cow::Borrowed(cluster) });
+        }
         let resolved = date_math::resolve(name, now)?;
         Ok(if resolved.contains('*') {
             Self::Wildcard { pattern: resolved, selector }

@@ -18,6 +18,8 @@ pub(super) struct Query<'a> {
     pub(super) expand_wildcards: Option<Cow<'a, str>>,
     /// `op_type`.
     pub(super) op_type: Option<Cow<'a, str>>,
+    /// `version_type`.
+    pub(super) version_type: Option<Cow<'a, str>>,
     /// `format`.
     pub(super) format: Option<Cow<'a, str>>,
     /// `filter_path`: which parts of the answer are wanted.
@@ -48,6 +50,7 @@ impl<'a> Query<'a> {
                 "allow_no_indices" => &mut query.allow_no_indices,
                 "expand_wildcards" => &mut query.expand_wildcards,
                 "op_type" => &mut query.op_type,
+                "version_type" => &mut query.version_type,
                 "format" => &mut query.format,
                 "filter_path" => &mut query.filter_path,
                 "scroll" => {

@@ -155,12 +155,14 @@ impl BulkFilter {
         for piece in self.plain.drain(..) {
             let Some(bulk) = bulk else { break };
             let mut verdict = |item: &crate::scan::Item<'_>| match last {
-                Some((op, index, judgement)) if *op == item.op && **index == *item.index && item.pipeline.is_none() => {
+                Some((op, index, judgement))
+                    if *op == item.op && **index == *item.index && item.pipeline.is_none() && !item.external =>
+                {
                     judgement.clone()
                 }
                 _ => {
                     let judgement = judge.item(item);
-                    if item.pipeline.is_none() {
+                    if item.pipeline.is_none() && !item.external {
                         *last = Some((item.op, item.index.into(), judgement.clone()));
                     }
                     judgement

@@ -75,6 +75,15 @@ impl Identity {
         now: impl FnOnce() -> Timestamp,
     ) -> Result<(), ForwardError> {
         let Some(principal) = permit.principal() else { return Ok(()) };
+        // What only the cluster can apply needs one that is known to read what it is told.
+        let heard = match self {
+            Self::ProxyHeaders => product == Product::Opensearch,
+            Self::RunAs => product != Product::Unknown,
+            Self::Jwt(_) | Self::None => false,
+        };
+        if principal.privileges.leans_on_cluster() && !heard {
+            return Err(ForwardError::Unnameable);
+        }
         match self {
             Self::Jwt(issuer) => {
                 headers.insert(header::AUTHORIZATION, issuer.authorization(principal, now())?);

@@ -16,6 +16,7 @@ pub(super) struct Action<'a> {
     pub(super) id: Option<Cow<'a, str>>,
     pub(super) pipeline: Option<Cow<'a, str>>,
     pub(super) require_alias: bool,
+    pub(super) external: bool,
 }
 
 /// Reads one line. `None` for a blank one, which clusters step over.
@@ -32,7 +33,7 @@ pub(super) fn read<'a>(line: &'a [u8], scratch: &mut Scratch) -> Result<Option<A
         Some("update") => Op::Update,
         _ => return Err(ScanError::Malformed("an action line begins with no known action")),
     };
-    let mut action = Action { op, index: None, id: None, pipeline: None, require_alias: false };
+    let mut action = Action { op, index: None, id: None, pipeline: None, require_alias: false, external: false };
     reader.object()?;
     while let Some(key) = reader.key()? {
         member(&mut action, &key, &mut reader)?;
@@ -52,6 +53,9 @@ fn member<'a>(action: &mut Action<'a>, key: &str, reader: &mut Reader<'a, '_>) -
         "_id" => action.id = text(reader.scalar()?),
         "pipeline" => action.pipeline = text(reader.name()?),
         "require_alias" => action.require_alias = reader.name()?.is_some_and(|name| name.text == "true"),
+        "version_type" | "_version_type" => {
+            action.external = reader.name()?.is_some_and(|name| name.text != "internal")
+        }
         "op_type" => {
             let create = reader.name()?.is_some_and(|name| name.text == "create");
             if create && action.op == Op::Index {
@@ -66,8 +70,6 @@ fn member<'a>(action: &mut Action<'a>, key: &str, reader: &mut Reader<'a, '_>) -
         | "_parent"
         | "version"
         | "_version"
-        | "version_type"
-        | "_version_type"
         | "if_seq_no"
         | "if_primary_term"
         | "retry_on_conflict"

@@ -47,6 +47,8 @@ pub struct Item<'a> {
     pub pipeline: Option<&'a str>,
     /// `index` must be an alias.
     pub require_alias: bool,
+    /// The version is the caller's: then even a delete makes its index.
+    pub external: bool,
 }
 
 /// Filters one bulk.
@@ -159,6 +161,7 @@ impl Bulk {
             id: action.id.as_deref(),
             pipeline: action.pipeline.as_deref(),
             require_alias: action.require_alias,
+            external: action.external,
         };
         let refused = match judge(&item) {
             Judgement::Pass => false,

@@ -14,7 +14,14 @@ fn refused(list: List, positions: &[usize]) -> Refused {
         match list {
             List::Docs => refused.document(position, &Document { index: "b", id: Some(&id) }, &why),
             List::Items => {
-                let item = Item { op: Op::Index, index: "b", id: Some(&id), pipeline: None, require_alias: false };
+                let item = Item {
+                    op: Op::Index,
+                    index: "b",
+                    id: Some(&id),
+                    pipeline: None,
+                    require_alias: false,
+                    external: false,
+                };
                 refused.item(position, &item, &why)
             }
             List::Responses => refused.search(position, &why, "b"),
