@@ -54,7 +54,7 @@ fn member<'a>(action: &mut Action<'a>, key: &str, reader: &mut Reader<'a, '_>) -
         "pipeline" => action.pipeline = text(reader.name()?),
         "require_alias" => action.require_alias = reader.name()?.is_some_and(|name| name.text == "true"),
         "version_type" | "_version_type" => {
-            action.external = reader.name()?.is_some_and(|name| name.text != "internal")
+            action.external = reader.name()?.is_some_and(|name| name.text != "internal");
         }
         "op_type" => {
             let create = reader.name()?.is_some_and(|name| name.text == "create");
