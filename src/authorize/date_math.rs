@@ -184,6 +184,7 @@ mod tests {
         for text in [
             "<",
             "<>",
+            "<other:a1>",
             "<a",
             "<a-{now/d}",
             "<a-{now/x}>",

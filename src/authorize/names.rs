@@ -165,6 +165,7 @@ mod tests {
     #[test]
     fn a_colon_names_another_cluster_and_two_a_selector() {
         assert_eq!(read("other:a1"), [Item::Remote { cluster: "other".into() }]);
+        assert_eq!(read("other::x:a1"), [Item::Remote { cluster: "other".into() }]);
         assert_eq!(read("a1::failures"), [name("a1::failures")]);
         assert_eq!(read("a*::data"), [Item::Wildcard { pattern: "a*".into(), selector: "::data" }]);
     }

@@ -454,6 +454,26 @@ fn refused_items_of_a_bulk_are_cut_out() {
 }
 
 #[test]
+fn a_delete_of_a_version_of_the_callers_own_makes_its_index() {
+    let internal = "{\"delete\":{\"_index\":\"a-new\",\"_id\":\"1\"}}\n";
+    let external = internal.replace("\"}}", "\",\"version\":1,\"version_type\":\"external\"}}");
+    assert_eq!(body_of(&["delete"], "/_bulk", internal).unwrap(), internal);
+    assert_eq!(body_of(&["delete"], "/_bulk", &external).unwrap(), "");
+    assert_eq!(body_of(&["delete", "create_index"], "/_bulk", &external).unwrap(), external);
+    let one = |target| asked(&holder(&["a*"], &["delete"]), "DELETE", target, "");
+    assert!(one("/a-new/_doc/1").is_ok() && one("/a-new/_doc/1?version=1&version_type=external").is_err());
+}
+
+/// The cluster resolves it when it has the whole bulk.
+#[test]
+fn date_math_in_a_body_is_allowed_whatever_the_time_is_then() {
+    let body = "{\"index\":{\"_index\":\"<a-{now/d}>\"}}\n{}\n";
+    let left = |pattern| asked(&holder(&[pattern], &["write", "create_index"]), "POST", "/_bulk", body).unwrap().1;
+    assert!(matches!(left("a-*"), Body::Full(left) if left == body));
+    assert!(matches!(left("a-2*"), Body::Empty));
+}
+
+#[test]
 fn searches_of_a_multi_search_are_narrowed_or_refused() {
     let narrowed = body_of(&["read"], "/_msearch", "{}\n{}\n{\"index\":\"b1\"}\n{}\n").unwrap();
     assert!(narrowed.contains("\"a1\"") && narrowed.contains("\"a2\"") && !narrowed.contains("b1"), "{narrowed}");
